@@ -1,0 +1,57 @@
+//! What a tap hands over.
+
+use crate::Time;
+
+/// A link-layer type as in pcap files (LINKTYPE_ values, tcpdump.org/linktypes.html). Unknown numbers stay numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// BSD loopback: a 4-byte address family in host order.
+    pub const NULL: Self = Self(0);
+    /// Ethernet.
+    pub const ETHERNET: Self = Self(1);
+    /// PPP without framing.
+    pub const PPP: Self = Self(9);
+    /// FDDI.
+    pub const FDDI: Self = Self(10);
+    /// PPP in HDLC-like framing.
+    pub const PPP_SERIAL: Self = Self(50);
+    /// Raw IP, by its version nibble (the value that pcap files carry).
+    pub const RAW: Self = Self(101);
+    /// IEEE 802.11 without a radio header.
+    pub const IEEE802_11: Self = Self(105);
+    /// OpenBSD loopback: a 4-byte address family in network order.
+    pub const LOOP: Self = Self(108);
+    /// Linux cooked capture v1.
+    pub const LINUX_SLL: Self = Self(113);
+    /// OpenBSD packet filter log.
+    pub const PFLOG: Self = Self(117);
+    /// IEEE 802.11 with a radiotap header.
+    pub const IEEE802_11_RADIO: Self = Self(127);
+    /// Raw IPv4.
+    pub const IPV4: Self = Self(228);
+    /// Raw IPv6.
+    pub const IPV6: Self = Self(229);
+    /// Linux netfilter log.
+    pub const NFLOG: Self = Self(239);
+    /// Linux cooked capture v2.
+    pub const LINUX_SLL2: Self = Self(276);
+}
+
+/// One captured frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// When the tap saw it.
+    pub time: Time,
+    /// Which tap saw it (a number that the process gives).
+    pub tap: u16,
+    /// Its place in the stream of this process, from 0, without holes: the order in which records are told.
+    pub sequence: u64,
+    /// What its first header is.
+    pub link: LinkType,
+    /// Its length on the wire; never less than `data.len()`.
+    pub wire_len: u32,
+    /// The captured bytes.
+    pub data: &'a [u8],
+}

@@ -1,0 +1,112 @@
+//! Identifiers of connections and files, the same on every sensor that sees the same thing.
+//!
+//! A uid is a keyed hash (SipHash-2-4, 128 bits, cut to 96) of tenant, flow key and start time, so it depends
+//! neither on the number of workers nor on the run, and cannot be steered by someone without the key.
+//! Shown as Zeek shows its own: a letter and the number in base 62.
+
+use std::fmt;
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::{FlowKey, Time};
+
+/// The key of all identifiers of a run; give the same key to every sensor of one site.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UidKey(pub [u8; 16]);
+
+/// An identifier of 96 bits. [`Uid::NONE`] stands for "no identifier".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Uid(u128);
+
+impl Uid {
+    /// No identifier.
+    pub const NONE: Self = Self(0);
+
+    /// Whether this is an identifier at all.
+    pub const fn is_some(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Shown with a first letter: `C` for connections, `F` for files.
+    pub const fn with_prefix(self, prefix: char) -> Shown {
+        Shown(prefix, self)
+    }
+}
+
+impl UidKey {
+    /// The uid of the connection with `key` whose first packet came at `start`.
+    pub fn connection(&self, key: &FlowKey, start: Time) -> Uid {
+        let mut h = SipHasher24::new_with_key(&self.0);
+        h.write_u32(key.tenant.0);
+        h.write_u8(key.protocol);
+        h.write_u16(key.lower_port);
+        h.write_u16(key.upper_port);
+        h.write(&key.lower.0);
+        h.write(&key.upper.0);
+        h.write_i64(start.0);
+        cut(&h)
+    }
+
+    /// The id of whatever `parts` name: a file by its handle, for one.
+    pub fn of(&self, parts: &[&[u8]]) -> Uid {
+        let mut h = SipHasher24::new_with_key(&self.0);
+        for part in parts {
+            h.write_usize(part.len());
+            h.write(part);
+        }
+        cut(&h)
+    }
+}
+
+fn cut(h: &SipHasher24) -> Uid {
+    Uid((h.finish128().as_u128() >> 32).max(1))
+}
+
+/// A [`Uid`] with its letter, ready to be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown(char, Uid);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let mut text = [0u8; 18];
+        let mut n = self.1.0;
+        let mut used = 0;
+        for slot in text.iter_mut().rev() {
+            *slot = DIGITS.get((n % 62) as usize).copied().unwrap_or(b'0');
+            n /= 62;
+            used += 1;
+            if n == 0 {
+                break;
+            }
+        }
+        let digits = text.get(text.len() - used..).unwrap_or_default();
+        write!(f, "{}{}", self.0, std::str::from_utf8(digits).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.with_prefix('U'), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Address, TenantId};
+
+    #[test]
+    fn a_uid_depends_on_key_flow_and_start_only() {
+        let a = (Address::v4([10, 0, 0, 1]), 40000);
+        let b = (Address::v4([10, 0, 0, 2]), 80);
+        let (key, _) = FlowKey::new(TenantId(0), 6, a, b);
+        let site = UidKey([1; 16]);
+        assert_eq!(site.connection(&key, Time(5)), site.connection(&key, Time(5)));
+        assert_ne!(site.connection(&key, Time(5)), site.connection(&key, Time(6)));
+        assert_ne!(site.connection(&key, Time(5)), UidKey([2; 16]).connection(&key, Time(5)));
+        let shown = site.connection(&key, Time(5)).with_prefix('C').to_string();
+        assert!(shown.starts_with('C') && shown.len() > 10 && shown.len() <= 19, "{shown}");
+    }
+}
