@@ -1,1 +1,18 @@
-//! 
+//! From packets to records: flows, TCP streams, protocol detection, protocol analysers, files.
+//!
+//! A [`Lane`] owns everything that the analysis of its flows needs and shares nothing. Time comes in with the
+//! packets; records go out through [`weir_record::Entries`]. What a field means is Zeek's decision.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod context;
+pub mod detect;
+pub mod file;
+pub mod flow;
+mod lane;
+pub mod protocol;
+pub mod tcp;
+
+pub use config::Config;
+pub use context::{Connection, Context, Side, Transport, Verdict};
+pub use lane::Lane;

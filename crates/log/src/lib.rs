@@ -1,1 +1,2 @@
-//! 
+//! To be.
+#![forbid(unsafe_code)]

@@ -1,0 +1,109 @@
+//! The protocol analysers, and the one place that knows all of them.
+//!
+//! To add a protocol: a folder with `mod.rs` (the state machine, [`Analyze`]), `parse.rs` (bytes to messages) and
+//! `log.rs` (messages to records); a line in [`protocols!`]; its ports and signatures in `detect`.
+
+pub mod dns;
+pub mod http;
+pub mod ssh;
+pub mod ssl;
+
+use crate::context::{Context, Side};
+
+/// A protocol analyser: sans-IO, one per connection and protocol.
+///
+/// Calls come in this order: any number of `data` and `gap`, for each side in stream order (UDP: one datagram a
+/// call); at most one `end` for a side, after which that side has no more data; one `finish`, the last call.
+pub trait Analyze {
+    /// The next bytes that `side` sent.
+    fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]);
+
+    /// `len` bytes that `side` sent were never seen.
+    fn gap(&mut self, cx: &mut Context<'_>, side: Side, len: u64);
+
+    /// `side` will send no more.
+    fn end(&mut self, cx: &mut Context<'_>, side: Side);
+
+    /// The connection is over: log what is not logged yet.
+    fn finish(&mut self, cx: &mut Context<'_>);
+
+    /// Whether the analyser still wants the payload of this connection. Once false it stays false, and stream
+    /// reassembly may stop; only `finish` is called then.
+    fn wants_payload(&self) -> bool {
+        true
+    }
+}
+
+macro_rules! protocols {
+    ($($(#[doc = $doc:literal])+ $kind:ident($state:ty) = $name:literal / $service:literal;)+) => {
+        /// A protocol that has an analyser.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(u8)]
+        pub enum Kind {
+            $($(#[doc = $doc])+ $kind,)+
+        }
+
+        /// An analyser of any protocol, on one connection.
+        pub enum Instance {
+            $($(#[doc = $doc])+ $kind(Box<$state>),)+
+        }
+
+        impl Kind {
+            /// Every protocol.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
+
+            /// The analyser's name, as analyzer.log shows it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)+ }
+            }
+
+            /// The service's name, as conn.log shows it.
+            pub const fn service(self) -> &'static str {
+                match self { $(Self::$kind => $service,)+ }
+            }
+
+            /// A new analyser.
+            pub fn instantiate(self) -> Instance {
+                match self { $(Self::$kind => Instance::$kind(Box::new(<$state>::new())),)+ }
+            }
+        }
+
+        impl Instance {
+            /// Which protocol.
+            pub const fn kind(&self) -> Kind {
+                match self { $(Self::$kind(_) => Kind::$kind,)+ }
+            }
+        }
+
+        impl Analyze for Instance {
+            fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
+                match self { $(Self::$kind(a) => a.data(cx, side, bytes),)+ }
+            }
+            fn gap(&mut self, cx: &mut Context<'_>, side: Side, len: u64) {
+                match self { $(Self::$kind(a) => a.gap(cx, side, len),)+ }
+            }
+            fn end(&mut self, cx: &mut Context<'_>, side: Side) {
+                match self { $(Self::$kind(a) => a.end(cx, side),)+ }
+            }
+            fn finish(&mut self, cx: &mut Context<'_>) {
+                match self { $(Self::$kind(a) => a.finish(cx),)+ }
+            }
+            fn wants_payload(&self) -> bool {
+                match self { $(Self::$kind(a) => a.wants_payload(),)+ }
+            }
+        }
+    };
+}
+
+protocols! {
+    /// DNS over UDP and TCP, mDNS, LLMNR, NetBIOS name service.
+    Dns(dns::Dns) = "DNS" / "dns";
+    /// HTTP/1.x.
+    Http(http::Http) = "HTTP" / "http";
+    /// TLS and SSL over TCP.
+    Ssl(ssl::Ssl) = "SSL" / "ssl";
+    /// DTLS over UDP.
+    Dtls(ssl::Dtls) = "DTLS" / "dtls";
+    /// SSH.
+    Ssh(ssh::Ssh) = "SSH" / "ssh";
+}

@@ -1,0 +1,1 @@
+//! TCP: the state of each endpoint, and streams put together from segments.
