@@ -6,16 +6,27 @@
 
 pub mod address;
 pub mod bytes;
+pub mod checksum;
 pub mod flow;
 pub mod frame;
+pub mod icmp;
+pub mod ipv4;
+pub mod ipv6;
 pub mod packet;
+pub mod tcp;
 pub mod time;
+pub mod udp;
 pub mod uid;
 
 pub use address::Address;
 pub use bytes::{Cursor, Malformed};
 pub use flow::{ConnId, Direction, FlowKey, TenantId};
 pub use frame::{Frame, LinkType};
+pub use icmp::IcmpHeader;
+pub use ipv4::Ipv4Header;
+pub use ipv6::Ipv6Header;
 pub use packet::{Data, Head, Packet, Role, TunnelKind};
+pub use tcp::{TcpHeader, TcpOption};
 pub use time::{Interval, Time};
+pub use udp::UdpHeader;
 pub use uid::{Uid, UidKey};
