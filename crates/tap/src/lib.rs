@@ -1,1 +1,30 @@
+//! Where frames come from: capture files and streams of captures.
 //!
+//! Promises: [`Captures`] reads any number of captures as one stream of frames, numbered without holes. A plain
+//! file is mapped and its frames point into the map; a stream (standard input, a pipe, compressed data) is read in
+//! blocks of about one MiB that are shared, never copied, with whoever wants to keep them. Whatever is wrong with
+//! a capture is a [`TapError`] that names the capture and the byte, after all frames before that byte.
+//!
+//! The formats are in [`mod@write`] (out) and the private `format` (in), pure functions over byte slices; system calls
+//! and the one `unsafe` call are in `sys`.
+//!
+//! Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng, tcpdump.org/linktypes.html, and, where captures in the
+//! wild differ from those, what libpcap reads.
+#![deny(unsafe_code)]
+
+mod batch;
+mod block;
+mod captures;
+mod codec;
+mod error;
+mod format;
+mod input;
+mod sys;
+pub mod write;
+
+pub use batch::{FrameBatch, FrameMeta, MAX_FRAMES};
+pub use block::Block;
+pub use captures::{Captures, Options, Precision, Progress, Source};
+pub use codec::Codec;
+pub use error::{ErrorKind, Flaw, TapError};
+pub use format::Endian;
