@@ -1,6 +1,7 @@
 //! Every capture of the shared corpus is read, and has as many frames as tcpdump says.
 //!
 //! Skipped, with a word, where the corpus (`shared/corpus/zeek/traces` beside or above the workspace) or tcpdump is missing.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,9 +21,10 @@ fn corpus() -> Option<PathBuf> {
 fn captures_below(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => captures_below(&path, found),
-            false => found.push(path),
+        if path.is_dir() {
+            captures_below(&path, found);
+        } else {
+            found.push(path);
         }
     }
 }
