@@ -78,6 +78,8 @@ pub struct Connection {
     pub transport: Transport,
     /// Time of its first packet.
     pub start: Time,
+    /// Whether its beginning was not seen (TCP: no SYN); analysers of text protocols leave such a connection alone.
+    pub partial: bool,
     /// The services confirmed so far, in the order of confirmation (conn.log `service`).
     pub services: Vec<&'static str>,
 }
@@ -108,8 +110,17 @@ pub struct Verdict {
     /// They are not, or not any more.
     pub violation: Option<Violation>,
     /// Payload from here on belongs to another protocol on the same connection: an analyser of this kind is put in
-    /// place next to this one and gets what follows (STARTTLS). `None` as kind: detection starts anew on what follows.
-    pub hand_over: Option<Option<Kind>>,
+    /// place next to this one and gets what follows (STARTTLS).
+    pub hand_over: Option<HandOver>,
+}
+
+/// To whom an analyser leaves the rest of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HandOver {
+    /// The analyser that takes over; `None`: detection starts anew on what follows.
+    pub to: Option<Kind>,
+    /// How many of the last bytes of this very call belong to what follows already.
+    pub rest: usize,
 }
 
 /// The surroundings of one call into an analyser: the time, its connection, and where results go.
@@ -154,9 +165,10 @@ impl Context<'_> {
         }
     }
 
-    /// What follows on this connection belongs to another protocol (`None`: to be detected).
-    pub fn hand_over(&mut self, to: Option<Kind>) {
-        self.verdict.hand_over = Some(to);
+    /// What follows on this connection belongs to another protocol (`None`: to be detected), beginning with the last
+    /// `rest` bytes of this call.
+    pub fn hand_over(&mut self, to: Option<Kind>, rest: usize) {
+        self.verdict.hand_over = Some(HandOver { to, rest });
     }
 
     /// Whether the address of `side` is in the local networks.

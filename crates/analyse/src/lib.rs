@@ -14,5 +14,5 @@ pub mod protocol;
 pub mod tcp;
 
 pub use config::Config;
-pub use context::{Connection, Context, Side, Transport, Verdict};
+pub use context::{Connection, Context, HandOver, Side, Transport, Verdict};
 pub use lane::Lane;

@@ -28,6 +28,11 @@ impl Uid {
         self.0 != 0
     }
 
+    /// Its bytes, to name something by it ([`UidKey::of`]).
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// Shown with a first letter: `C` for connections, `F` for files.
     pub const fn with_prefix(self, prefix: char) -> Shown {
         Shown(prefix, self)

@@ -44,6 +44,12 @@ impl Context<'_> {
         FileHandle(self.key.of(parts))
     }
 
+    /// Whether [`Context::file_open`] would show this connection the file for the first time (Zeek's
+    /// `file_over_new_connection`): the file is not known, or was seen in other connections only.
+    pub fn file_is_new(&self, _file: FileHandle) -> bool {
+        true
+    }
+
     /// The file is seen in this connection. Idempotent; later calls may add a name.
     pub fn file_open(&mut self, _file: FileHandle, _info: FileInfo) -> FileUid {
         FileUid(_file.0)
