@@ -14,6 +14,7 @@ use crate::codec::Codec;
 use crate::error::Starts;
 use crate::format::{Format, Record, Step};
 use crate::sys::Opened;
+use crate::window::Window;
 use crate::{Block, Flaw, FrameBatch, FrameMeta, MAX_FRAMES, Precision, TapError};
 
 /// Streams are read in blocks of this many bytes: enough that their cost is spread over a thousand frames, and
@@ -48,7 +49,7 @@ pub(crate) struct Input {
     failed: Option<io::Error>,
     /// Bytes read from the outside, for a stream.
     meter: Arc<AtomicU64>,
-    trail: Trail,
+    window: Window,
 }
 
 /// Where a stream's further bytes come from.
@@ -98,7 +99,7 @@ impl Input {
             feed: None,
             failed: None,
             meter: Arc::default(),
-            trail: Trail::default(),
+            window: Window::default(),
         };
         match opened {
             Opened::Whole(block) => input.set_whole(block)?,
@@ -116,11 +117,11 @@ impl Input {
         stamp: &mut Stamp,
         pool: &mut Pool,
     ) -> Result<bool, TapError> {
+        self.window.follow(&self.block, self.at);
         loop {
             let stop = self.parse(&mut batch.frames, stamp);
             if !batch.frames.is_empty() {
                 batch.block = self.block.clone();
-                self.trail.follow(&self.block, self.at);
                 return Ok(true);
             }
             match stop {
@@ -284,49 +285,24 @@ impl Stamp {
     }
 }
 
-/// Gives a map's memory back behind the reader, so that a process that reads a capture of any size stays small.
-#[derive(Default)]
-struct Trail {
-    released: usize,
-}
-
-impl Trail {
-    /// Memory is given back in pieces of 8 MiB, so that it costs nothing by the frame ...
-    const PIECE: usize = 8 << 20;
-    /// ... and 16 MiB behind the reader, where batches may still be on their way. Who holds one for longer reads it
-    /// from the file again.
-    const DISTANCE: usize = 16 << 20;
-
-    fn follow(&mut self, block: &Block, at: usize) {
-        let behind = at.saturating_sub(Self::DISTANCE);
-        if behind.saturating_sub(self.released) >= Self::PIECE
-            && let Some(map) = block.map()
-        {
-            let end = behind - behind % Self::PIECE;
-            map.release(self.released..end);
-            self.released = end;
-        }
-    }
-}
-
 /// Reads from a block.
 struct Blocks {
     block: Block,
     at: usize,
-    trail: Trail,
+    window: Window,
 }
 
 impl Blocks {
     fn new(block: Block) -> Self {
-        Self { block, at: 0, trail: Trail::default() }
+        Self { block, at: 0, window: Window::default() }
     }
 }
 
 impl Read for Blocks {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.window.follow(&self.block, self.at);
         let n = self.block.bytes().get(self.at..).unwrap_or_default().read(to)?;
         self.at += n;
-        self.trail.follow(&self.block, self.at);
         Ok(n)
     }
 }

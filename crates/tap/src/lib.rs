@@ -20,6 +20,7 @@ mod error;
 mod format;
 mod input;
 mod sys;
+mod window;
 pub mod write;
 
 pub use batch::{FrameBatch, FrameMeta, MAX_FRAMES};
