@@ -55,6 +55,12 @@ reasons! {
     FragmentLimit = "fragment_limit",
     /// A fragment that cannot belong to any datagram (size, overlap beyond the end).
     MalformedFragment = "malformed_fragment",
+    /// An IPv6 packet whose payload is encrypted (ESP): no flow can be told.
+    Encrypted = "encrypted",
+    /// An IPv6 packet without transport: a mobility message, or "no next header".
+    NoTransport = "no_transport",
+    /// IGMP: seen, not a flow.
+    Igmp = "igmp",
     /// A tunnel header that is shorter than it must be or contradicts itself.
     MalformedTunnel = "malformed_tunnel",
     /// A tunnel whose payload is not IP.

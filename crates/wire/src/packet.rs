@@ -63,7 +63,8 @@ pub struct Head {
     pub ip_version: u8,
     /// TTL or hop limit.
     pub ttl: u8,
-    /// The length that the IP header claims, header included (of a reassembled packet: of the whole).
+    /// The length that the IP header claims, header included (of a reassembled packet: of the whole). Where segmentation
+    /// was left to the interface it is 0 (IPv4) or 40 (IPv6), and the packet has all captured bytes as its data.
     pub ip_len: u32,
     /// Where the transport header starts in the packet's data: the IP header and its extension headers.
     pub transport_at: u16,
@@ -119,8 +120,10 @@ impl Packet<'_> {
         self.data.bytes().get(self.head.transport_at as usize..).unwrap_or_default()
     }
 
-    /// The length of transport header and payload that the IP header claims, captured or not.
+    /// The length of transport header and payload that the IP header claims, captured or not; where it does not say
+    /// (see [`Head::ip_len`]), what was captured.
     pub fn transport_len(&self) -> u32 {
-        self.head.ip_len.saturating_sub(u32::from(self.head.transport_at))
+        let whole = self.head.ip_len.max(self.data.bytes().len() as u32);
+        whole.saturating_sub(u32::from(self.head.transport_at))
     }
 }

@@ -1,0 +1,155 @@
+//! The chain of IPv6 extension headers (RFC 8200, 4; RFC 4302 for AH), and the addresses that they exchange: the last
+//! stop of a routing header, the home address of a mobile node (RFC 6275, 6.3 and 6.4).
+
+use weir_wire::bytes::{be16, be32};
+use weir_wire::ipv6::{LEN, extension as number};
+use weir_wire::{Address, Ipv6Header};
+
+use super::FragmentHeader;
+use crate::walk::Walk;
+
+/// Extension headers in one packet at most: RFC 8200 knows six, each of which belongs there once or twice.
+const MAX_HEADERS: usize = 16;
+/// Destination options looked at in one header at most.
+const MAX_OPTIONS: usize = 64;
+/// The destination option that tells a home address.
+const HOME_ADDRESS: u8 = 201;
+
+/// What a walk over the chain found.
+pub(super) struct Chain {
+    /// The length of the IPv6 header and of the extensions that were captured in full.
+    pub len: usize,
+    /// What follows. Of a chain cut short, or that ends in ESP or mobility, the number of the header at which it ended.
+    pub protocol: u8,
+    pub source: Address,
+    pub destination: Address,
+    /// The fragment header, which is always the last.
+    pub fragment: Option<FragmentHeader>,
+    routed: bool,
+    at_home: bool,
+}
+
+impl Chain {
+    /// Goes over the extensions of `ip`, the packet at the start of `bytes`. `None` if there are too many.
+    pub fn walk(walk: &mut Walk<'_>, ip: &Ipv6Header<'_>, bytes: &[u8]) -> Option<Self> {
+        let mut chain = Self {
+            len: LEN,
+            protocol: ip.next_header(),
+            source: ip.source(),
+            destination: ip.destination(),
+            fragment: None,
+            routed: false,
+            at_home: false,
+        };
+        let mut next_at = 6;
+        for _ in 0..=MAX_HEADERS {
+            let rest = bytes.get(chain.len..).unwrap_or_default();
+            let [next, units, ..] = *rest else { return Some(chain) };
+            let Some(len) = length(chain.protocol, units) else { return Some(chain) };
+            let Some(header) = rest.get(..len) else { return Some(chain) };
+            match chain.protocol {
+                number::ROUTING => chain.route(walk, header),
+                number::DESTINATION => chain.options(walk, header),
+                number::FRAGMENT => chain.fragment = Some(fragment(header, next_at, chain.len)),
+                _ => {}
+            }
+            next_at = chain.len;
+            chain.len += len;
+            chain.protocol = next;
+            if chain.fragment.is_some() {
+                return Some(chain);
+            }
+        }
+        None
+    }
+
+    /// A weird about the hosts as far as they are known; the chain is not part of any analyser, so it has no source.
+    fn weird(&self, walk: &mut Walk<'_>, name: &'static str, addl: Option<u8>) {
+        walk.hosts = Some((self.source, self.destination));
+        walk.weird(name, addl.map(|n| n.to_string().into()), None);
+    }
+
+    /// A routing header: the last 16 bytes are the last stop, where stops are left.
+    fn route(&mut self, walk: &mut Walk<'_>, header: &[u8]) {
+        if self.routed {
+            return self.weird(walk, "multiple_routing_headers", None);
+        }
+        let Some(&[_, units, kind, left]) = header.first_chunk::<4>() else { return };
+        let last = header.last_chunk::<16>().map(|b| Address::v6(*b));
+        match (kind, last) {
+            (0, last) => {
+                match last {
+                    Some(last) if left > 0 && units >= 2 && units % 2 == 0 => {
+                        self.destination = last;
+                        self.routed = true;
+                    }
+                    Some(_) if left > 0 && units >= 2 => self.weird(walk, "odd_routing0_len", None),
+                    _ => {}
+                }
+                // RFC 5095 has banned this type.
+                self.weird(walk, "routing0_hdr", None);
+            }
+            (2, Some(last)) if left > 0 && units == 2 => {
+                self.destination = last;
+                self.routed = true;
+            }
+            (2, _) if left > 0 => self.weird(walk, "bad_routing2_len", None),
+            (2, _) => {}
+            _ => self.weird(walk, "unknown_routing_type", Some(kind)),
+        }
+    }
+
+    /// Destination options: only the home address matters. Stops at the first weird one.
+    fn options(&mut self, walk: &mut Walk<'_>, header: &[u8]) {
+        let mut rest = header.get(2..).unwrap_or_default();
+        for _ in 0..MAX_OPTIONS {
+            let (kind, len, behind) = match rest {
+                [] => return,
+                [0, behind @ ..] => {
+                    rest = behind;
+                    continue;
+                }
+                [kind, len, behind @ ..] => (*kind, usize::from(*len), behind),
+                [_] => return self.weird(walk, "bad_ipv6_dest_opt_len", None),
+            };
+            let Some((data, behind)) = behind.split_at_checked(len) else {
+                return self.weird(walk, "bad_ipv6_dest_opt_len", None);
+            };
+            rest = behind;
+            if kind != HOME_ADDRESS {
+                continue;
+            }
+            match <[u8; 16]>::try_from(data) {
+                Err(_) => return self.weird(walk, "bad_home_addr_len", None),
+                Ok(_) if self.at_home => return self.weird(walk, "multiple_home_addr_opts", None),
+                Ok(home) => {
+                    self.source = Address::v6(home);
+                    self.at_home = true;
+                }
+            }
+        }
+    }
+}
+
+/// The length of the extension header `kind`, whose length field is `units`; `None` where the chain ends.
+const fn length(kind: u8, units: u8) -> Option<usize> {
+    match kind {
+        number::HOP_BY_HOP | number::ROUTING | number::DESTINATION => Some(8 + units as usize * 8),
+        number::FRAGMENT => Some(8),
+        number::AUTHENTICATION => Some(8 + units as usize * 4),
+        _ => None,
+    }
+}
+
+/// A fragment header of a packet whose headers before it take `kept` bytes; `next_at` is the byte that announced it.
+fn fragment(header: &[u8], next_at: usize, kept: usize) -> FragmentHeader {
+    let field = be16(header, 2).unwrap_or_default();
+    FragmentHeader {
+        id: be32(header, 4).unwrap_or_default(),
+        offset: usize::from(field & 0xfff8),
+        more: field & 1 == 1,
+        dont: false,
+        next_at,
+        kept,
+    }
+}

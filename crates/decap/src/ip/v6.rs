@@ -1,0 +1,60 @@
+//! IPv6 (RFC 8200).
+
+use weir_ledger::Reason;
+use weir_wire::checksum::Sum;
+use weir_wire::ipv6::{LEN, extension as number};
+use weir_wire::{Ipv6Header, TunnelKind};
+
+use super::extension::Chain;
+use super::{Header, SOURCE};
+use crate::walk::{Step, Walk};
+
+/// What the header and its extensions say.
+pub(super) fn header<'a>(walk: &mut Walk<'_>, bytes: &[u8]) -> Result<Header, Step<'a>> {
+    let Ok(ip) = Ipv6Header::parse(bytes) else {
+        return Err(walk.refuse("truncated_IP", SOURCE, Reason::TruncatedIp));
+    };
+    let Some(chain) = Chain::walk(walk, &ip, bytes) else {
+        return Err(Step::Drop(Reason::TooDeep));
+    };
+    Ok(Header {
+        version: 6,
+        ttl: ip.hop_limit(),
+        source: chain.source,
+        destination: chain.destination,
+        protocol: chain.protocol,
+        ip_len: LEN + usize::from(ip.payload_len()),
+        // A length of 0 belongs to jumbograms and to segments that the interface is to cut.
+        to_the_end: ip.payload_len() == 0 && chain.protocol != number::NONE,
+        header_len: chain.len,
+        fragment: chain.fragment,
+    })
+}
+
+/// Headers that end the walk: behind ESP all is encrypted, mobility messages and "no next header" carry no transport.
+pub(super) fn check_last<'a>(walk: &mut Walk<'_>, header: &Header, data: &[u8]) -> Result<(), Step<'a>> {
+    match header.protocol {
+        number::ESP => Err(Step::Drop(Reason::Encrypted)),
+        number::MOBILITY => Err(mobility(walk, header, data)),
+        number::NONE if walk.tunnel == TunnelKind::Teredo => Err(Step::Drop(Reason::NoTransport)),
+        number::NONE => Err(walk.refuse("ipv6_no_next", SOURCE, Reason::NoTransport)),
+        _ => Ok(()),
+    }
+}
+
+/// A mobility header (RFC 6275, 6.1): next header, length, type, reserved, checksum.
+fn mobility<'a>(walk: &mut Walk<'_>, header: &Header, data: &[u8]) -> Step<'a> {
+    let whole = data.get(header.header_len..).unwrap_or_default();
+    let [next, units, ..] = whole else { return Step::Drop(Reason::TruncatedTransport) };
+    let message = whole.get(..8 + usize::from(*units) * 8);
+    if let (true, Some(message)) = (walk.config.verify_checksums, message) {
+        let sum = Sum::pseudo(&header.source, &header.destination, number::MOBILITY, message.len() as u32);
+        if !sum.with(message).is_valid() {
+            return walk.refuse("bad_MH_checksum", SOURCE, Reason::BadTransportChecksum);
+        }
+    }
+    if *next != number::NONE {
+        walk.weird("mobility_piggyback", None, Some(SOURCE));
+    }
+    Step::Drop(Reason::NoTransport)
+}

@@ -1,0 +1,117 @@
+//! One round of the walk: from a first header to a packet, or to a datagram in which another round begins.
+
+use weir_ledger::{Account, Reason};
+use weir_wire::flow::protocol;
+use weir_wire::{Head, Role};
+
+use crate::fragment::Fragments;
+use crate::ip::{self, IpPacket};
+use crate::key;
+use crate::link::{self, WirelessParts};
+use crate::tunnel::{self, Tunnels};
+use crate::walk::{Layer, Step, Walk};
+
+/// How a round ends.
+pub(crate) enum End {
+    /// With a datagram put together, in which the walk goes on.
+    Joined(Box<[u8]>),
+    /// With the frame; what it still stands for in the ledger is dropped for the reason.
+    Dropped(Reason),
+    /// With the frame, which stands for nothing any more.
+    Settled,
+}
+
+/// What a round needs beside the walk itself.
+pub(crate) struct Round<'d> {
+    /// Datagrams that wait.
+    pub fragments: &'d mut Fragments,
+    /// Tunnels seen.
+    pub tunnels: &'d mut Tunnels,
+    /// The ledger.
+    pub account: &'d mut Account,
+}
+
+impl Round<'_> {
+    /// From header to header, until the frame ends or a datagram is complete. Every turn of the loop takes a header off
+    /// the bytes or a part off an aggregated frame, and headers are counted.
+    pub fn run<'a>(
+        &mut self,
+        walk: &mut Walk<'_>,
+        layer: Layer,
+        bytes: &'a [u8],
+        emit: &mut impl FnMut(Head, &'a [u8]),
+    ) -> End {
+        let mut step = Step::Next(layer, bytes);
+        let mut parts = WirelessParts::default();
+        let mut before = layer;
+        loop {
+            step = match step {
+                Step::Next(layer, bytes) if walk.layers < walk.config.max_depth => {
+                    walk.layers += 1;
+                    before = layer;
+                    match layer {
+                        Layer::Ip => match ip::parse(walk, self.fragments, bytes) {
+                            Ok(packet) => self.transport(walk, &packet, emit),
+                            Err(step) => step,
+                        },
+                        Layer::WirelessParts => {
+                            parts = WirelessParts::new(walk, bytes);
+                            parts.next(walk).unwrap_or(Step::Drop(Reason::WirelessNotData))
+                        }
+                        _ => link::step(walk, layer, bytes),
+                    }
+                }
+                Step::Next(..) => {
+                    walk.refuse("max_packet_analyzer_depth_exceeded", before.source(), Reason::TooDeep)
+                }
+                Step::Joined(bytes, held) => {
+                    self.account.release(held);
+                    walk.enter_joined(held);
+                    return End::Joined(bytes);
+                }
+                Step::Held => {
+                    let held = walk.take_credit();
+                    self.account.hold(held);
+                    Step::Done
+                }
+                Step::Done => match parts.next(walk) {
+                    Some(next) => next,
+                    None => return End::Settled,
+                },
+                Step::Drop(reason) => match parts.next_after(walk, reason) {
+                    Some(next) => next,
+                    None => return End::Dropped(reason),
+                },
+            };
+        }
+    }
+
+    /// An IP packet: hands it over, or goes on in the tunnel that it carries.
+    fn transport<'a>(
+        &mut self,
+        walk: &mut Walk<'_>,
+        packet: &IpPacket<'a>,
+        emit: &mut impl FnMut(Head, &'a [u8]),
+    ) -> Step<'a> {
+        if tunnel::is_over_ip(packet.protocol) {
+            return self.tunnels.over_ip(walk, packet);
+        }
+        let mut head = match key::head(walk, packet) {
+            Ok(head) => head,
+            Err(reason) => return Step::Drop(reason),
+        };
+        if packet.protocol == protocol::UDP
+            && let Some(inner) = self.tunnels.over_udp(walk, &head, packet)
+        {
+            head.role = Role::Carrier(inner.kind);
+            emit(head, packet.data);
+            return inner.step;
+        }
+        let credit = walk.take_credit();
+        self.account.pass(credit);
+        head.frames = credit.frames as u32;
+        head.frame_bytes = credit.bytes;
+        emit(head, packet.data);
+        Step::Done
+    }
+}

@@ -1,0 +1,197 @@
+//! The walk through one frame: a bounded loop from header to header.
+//!
+//! Each layer is a function that takes the bytes from its header on and answers a [`Step`]: which layer comes next and
+//! where, or how the frame ends. Nothing recurses, so nesting costs no stack, and every layer counts against
+//! [`Config::max_depth`].
+
+use weir_ledger::{Count, Reason};
+use weir_record::{Entries, Text, Weird};
+use weir_wire::{Address, ConnId, Frame, TenantId, Time, TunnelKind, Uid};
+
+use crate::config::{Config, TenantBy};
+
+/// A header that can come next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Layer {
+    /// Ethernet, II or 802.3.
+    Ethernet,
+    /// A VLAN tag.
+    Vlan,
+    /// A VN-tag.
+    VnTag,
+    /// 802.1ah, provider backbone.
+    Backbone,
+    /// MPLS labels.
+    Mpls,
+    /// ARP or RARP.
+    Arp,
+    /// The payload of a frame with a length field: LLC, SNAP or Novell.
+    Llc,
+    /// PPP over Ethernet.
+    PppOe,
+    /// PPP in HDLC-like framing.
+    PppSerial,
+    /// PPP that begins with its protocol.
+    PppRaw,
+    /// 802.11.
+    Wireless,
+    /// The parts of an aggregated 802.11 frame.
+    WirelessParts,
+    /// LLC and SNAP as one part of an 802.11 frame.
+    WirelessPart,
+    /// Radiotap and then 802.11.
+    Radiotap,
+    /// Linux cooked capture v1.
+    Cooked,
+    /// Linux cooked capture v2.
+    Cooked2,
+    /// BSD loopback.
+    Null,
+    /// OpenBSD packet filter log.
+    Pflog,
+    /// FDDI.
+    Fddi,
+    /// Linux netfilter log.
+    Nflog,
+    /// IP of either version, by its version nibble.
+    Ip,
+}
+
+/// What a layer answers.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// The next header is at the start of these bytes.
+    Next(Layer, &'a [u8]),
+    /// A datagram is complete: its bytes, IP header first, and what its other fragments stand for in the ledger.
+    Joined(Box<[u8]>, Count),
+    /// A packet was handed over.
+    Done,
+    /// The frame waits for others.
+    Held,
+    /// The frame ends here.
+    Drop(Reason),
+}
+
+/// What is known on the way through one frame, and where its weirds go.
+pub(crate) struct Walk<'c> {
+    /// Bounds and habits.
+    pub config: &'c Config,
+    /// Where records go.
+    pub entries: &'c mut Entries,
+    /// The frame's time.
+    pub time: Time,
+    /// Its tap.
+    pub tap: u16,
+    /// Its number.
+    pub sequence: u64,
+    /// How many bytes there were on the wire behind the end of the bytes in work: cut off by the capture, or set aside
+    /// as padding by a length field.
+    pub beyond: usize,
+    /// Headers passed so far.
+    pub layers: u8,
+    /// The outermost VLAN id, or 0.
+    pub vlan: u16,
+    /// The inner VLAN id, or 0.
+    pub inner_vlan: u16,
+    /// VLAN tags passed so far at this level of tunnels.
+    pub tags: u8,
+    /// The tenant, as far as the numbers passed so far tell.
+    pub tenant: TenantId,
+    /// How many tunnels are around the bytes in work.
+    pub depth: u8,
+    /// The innermost of them.
+    pub tunnel: TunnelKind,
+    /// The uid of its connection.
+    pub parent: Uid,
+    /// Whether the bytes in work were put together from fragments.
+    pub reassembled: bool,
+    /// Source and destination of the IP packet in work: whom a weird is about.
+    pub hosts: Option<(Address, Address)>,
+    /// What the frame still stands for in the ledger: its first innermost packet takes it all.
+    pub credit: Count,
+}
+
+impl<'c> Walk<'c> {
+    /// At the start of `frame`.
+    pub fn new(config: &'c Config, entries: &'c mut Entries, frame: &Frame<'_>) -> Self {
+        let wire_len = (frame.wire_len as usize).max(frame.data.len());
+        let mut walk = Self {
+            config,
+            entries,
+            time: frame.time,
+            tap: frame.tap,
+            sequence: frame.sequence,
+            beyond: wire_len - frame.data.len(),
+            layers: 0,
+            vlan: 0,
+            inner_vlan: 0,
+            tags: 0,
+            tenant: TenantId::default(),
+            depth: 0,
+            tunnel: TunnelKind::None,
+            parent: Uid::NONE,
+            reassembled: false,
+            hosts: None,
+            credit: Count::one(wire_len as u64),
+        };
+        walk.surrounded_by(TenantBy::Tap, u32::from(frame.tap));
+        walk
+    }
+
+    /// A number that may name the tenant was passed.
+    pub fn surrounded_by(&mut self, what: TenantBy, number: u32) {
+        if self.config.tenants.by == what {
+            self.tenant = self.config.tenants.of(number);
+        }
+    }
+
+    #[allow(dead_code, reason = "the tunnels call it")]
+    /// The walk enters a tunnel: what follows has hosts and VLAN tags of its own.
+    pub fn enter_tunnel(&mut self, kind: TunnelKind, parent: Uid) {
+        self.depth = self.depth.saturating_add(1);
+        self.tunnel = kind;
+        self.parent = parent;
+        self.tags = 0;
+        self.hosts = None;
+    }
+
+    /// Cuts `bytes` to `len`, if they are longer; what is cut off still counts as seen on the wire.
+    pub fn trim<'a>(&mut self, bytes: &'a [u8], len: usize) -> &'a [u8] {
+        match bytes.split_at_checked(len) {
+            Some((kept, padding)) => {
+                self.beyond = self.beyond.saturating_add(padding.len());
+                kept
+            }
+            None => bytes,
+        }
+    }
+
+    /// Reports what is wrong with the frame: about the hosts of the IP packet in work where there is one (Zeek's
+    /// `flow_weird`), about nobody otherwise (`net_weird`).
+    pub fn weird(&mut self, name: &'static str, addl: Option<Text>, source: Option<&'static str>) {
+        let id = self.hosts.map(|(orig_h, resp_h)| ConnId { orig_h, orig_p: 0, resp_h, resp_p: 0 });
+        let mut weird = Weird::new(self.time, None, id, name, addl, source);
+        if self.depth > 0 && source.is_some() {
+            weird.name = Text::from(format!("{name}_in_tunnel"));
+        }
+        self.entries.push(weird);
+    }
+
+    /// Reports a weird and ends the frame for `reason`.
+    pub fn refuse<'a>(&mut self, name: &'static str, source: &'static str, reason: Reason) -> Step<'a> {
+        self.weird(name, None, Some(source));
+        Step::Drop(reason)
+    }
+
+    /// The walk goes on in a datagram put together, whose other fragments stand for `held` in the ledger.
+    pub fn enter_joined(&mut self, held: Count) {
+        self.credit += held;
+        self.beyond = 0;
+        self.reassembled = true;
+    }
+
+    /// Takes what the frame stands for in the ledger; nothing is left afterwards.
+    pub fn take_credit(&mut self) -> Count {
+        std::mem::take(&mut self.credit)
+    }
+}
