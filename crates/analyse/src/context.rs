@@ -112,6 +112,11 @@ pub struct Verdict {
     /// Payload from here on belongs to another protocol on the same connection: an analyser of this kind is put in
     /// place next to this one and gets what follows (STARTTLS).
     pub hand_over: Option<HandOver>,
+    /// The roles were exchanged during this call ([`Context::flip_roles`]): the sides of later packets, and `^` in the
+    /// history.
+    pub flipped: bool,
+    /// A message that the analyser knows no meaning for: `X` in the history, once (Zeek's HIST_UNKNOWN_PKT).
+    pub unknown_message: bool,
 }
 
 /// To whom an analyser leaves the rest of a connection.
@@ -163,6 +168,17 @@ impl Context<'_> {
         if self.verdict.violation.is_none() {
             self.verdict.violation = Some(Violation { reason: reason.into(), data });
         }
+    }
+
+    /// The originator is the responder in truth: exchanges their roles, from this call on.
+    pub fn flip_roles(&mut self) {
+        self.connection.id = self.connection.id.flip();
+        self.verdict.flipped = !self.verdict.flipped;
+    }
+
+    /// The bytes are of the analyser's protocol but mean nothing that it knows.
+    pub fn unknown_message(&mut self) {
+        self.verdict.unknown_message = true;
     }
 
     /// What follows on this connection belongs to another protocol (`None`: to be detected), beginning with the last

@@ -7,6 +7,8 @@ pub mod dns;
 pub mod http;
 pub mod ssh;
 pub mod ssl;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::context::{Context, Side};
 
@@ -64,7 +66,7 @@ macro_rules! protocols {
 
             /// A new analyser.
             pub fn instantiate(self) -> Instance {
-                match self { $(Self::$kind => Instance::$kind(Box::new(<$state>::new())),)+ }
+                match self { $(Self::$kind => Instance::$kind(Box::default()),)+ }
             }
         }
 
