@@ -12,6 +12,7 @@ pub mod flow;
 mod lane;
 pub mod protocol;
 pub mod tcp;
+pub mod x509;
 
 pub use config::Config;
 pub use context::{Connection, Context, HandOver, Side, Transport, Verdict};
