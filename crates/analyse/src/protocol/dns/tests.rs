@@ -33,8 +33,13 @@ fn udp(port: u16) -> Bench<Dns> {
 }
 
 fn logged(bench: &Bench<Dns>) -> Vec<&Logged> {
-    let dns = |entry| if let Entry::Dns(record) = entry { Some(&**record) } else { None };
-    bench.entries.iter().filter_map(dns).collect()
+    let mut records: Vec<&Logged> = Vec::new();
+    for entry in &bench.entries {
+        if let Entry::Dns(record) = entry {
+            records.push(record);
+        }
+    }
+    records
 }
 
 fn texts(texts: &[&'static str]) -> Option<Vec<Text>> {
