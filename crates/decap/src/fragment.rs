@@ -94,9 +94,9 @@ pub(crate) struct Fragments {
     serial: u64,
     cost: usize,
     timeout: Interval,
-    memory: usize,
-    max_datagrams: usize,
-    max_fragments: usize,
+    max_cost: usize,
+    max_waiting: usize,
+    max_blocks: usize,
     timed_out: Count,
     evicted: Count,
 }
@@ -110,9 +110,9 @@ impl Fragments {
             serial: 0,
             cost: 0,
             timeout: config.fragment_timeout,
-            memory: config.fragment_memory,
-            max_datagrams: config.max_datagrams,
-            max_fragments: config.max_fragments,
+            max_cost: config.fragment_memory,
+            max_waiting: config.max_datagrams,
+            max_blocks: config.max_fragments,
             timed_out: Count::default(),
             evicted: Count::default(),
         }
@@ -136,7 +136,7 @@ impl Fragments {
             self.put_back(key, datagram);
             return Step::Drop(Reason::MalformedFragment);
         }
-        if datagram.blocks.len() >= self.max_fragments {
+        if datagram.blocks.len() >= self.max_blocks {
             self.put_back(key, datagram);
             return Step::Drop(Reason::FragmentLimit);
         }
@@ -210,7 +210,7 @@ impl Fragments {
 
     /// Gives up the oldest datagrams until the rest fits the bounds.
     fn shrink(&mut self) {
-        while self.cost > self.memory || self.waiting.len() > self.max_datagrams {
+        while self.cost > self.max_cost || self.waiting.len() > self.max_waiting {
             let Some(key) = self.order.first_key_value().map(|(_, key)| *key) else { return };
             if let Some(datagram) = self.take(&key) {
                 self.evicted += datagram.count;
@@ -328,5 +328,122 @@ impl Datagram {
             set(4, &(total.saturating_sub(ipv6::LEN) as u16).to_be_bytes());
         }
         packet.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Found, udp, v4_fragment, v6, walk_all};
+    use weir_wire::LinkType;
+
+    const MORE: u16 = 0x2000;
+
+    /// A datagram that is cut into two fragments below.
+    fn payload() -> Vec<u8> {
+        udp(&(0..120).collect::<Vec<u8>>())
+    }
+
+    fn walk(config: Config, fragments: &[Vec<u8>]) -> Found {
+        walk_all(config, LinkType::RAW, fragments)
+    }
+
+    fn first() -> Vec<u8> {
+        v4_fragment(17, &payload()[..80], 0, MORE)
+    }
+
+    fn last() -> Vec<u8> {
+        v4_fragment(17, &payload()[80..], 10, 0)
+    }
+
+    #[test]
+    fn a_datagram_stands_for_all_its_fragments() {
+        let found = walk(Config::default(), &[last(), first()]);
+        let packet = &found.packets[0];
+        assert!(packet.head.reassembled && matches!(packet.data, weir_wire::Data::Joined(_)));
+        assert_eq!((packet.head.frames, packet.head.ip_len, packet.head.sequence), (2, 148, 1));
+        assert_eq!(packet.transport(), payload());
+        assert_eq!(found.account.held, Count::default());
+        assert!(found.weirds.is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_datagram_loses_its_fragment_header() {
+        let fragment = |at: u16, bytes: &[u8]| {
+            let [a, b] = at.to_be_bytes();
+            v6(60, &[&[44, 0, 1, 4, 0, 0, 0, 0, 17, 0, a, b, 0, 0, 0, 5][..], bytes].concat())
+        };
+        let found = walk(Config::default(), &[fragment(1, &payload()[..80]), fragment(80, &payload()[80..])]);
+        let whole = v6(60, &[&[17, 0, 1, 4, 0, 0, 0, 0][..], &payload()].concat());
+        assert_eq!(found.only(), whole);
+    }
+
+    #[test]
+    fn the_bytes_that_came_first_stand() {
+        let mut other = payload()[40..80].to_vec();
+        other.fill(0xee);
+        let found = walk(Config::default(), &[first(), v4_fragment(17, &other, 5, MORE), last()]);
+        assert_eq!(found.packets[0].transport(), payload());
+        assert_eq!(
+            found.weirds,
+            ["excessively_small_fragment 10.0.0.1>10.0.0.2", "fragment_inconsistency 10.0.0.1>10.0.0.2"]
+        );
+        assert_eq!(found.packets[0].head.frames, 3);
+    }
+
+    #[test]
+    fn doubtful_fragments_are_named() {
+        let weirds = |fragments: &[Vec<u8>]| {
+            let found = walk(Config::default(), fragments);
+            let names = found.weirds.iter().filter_map(|w| w.split(' ').next());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(weirds(&[first(), first()]), ["fragment_overlap"]);
+        assert_eq!(
+            weirds(&[first(), v4_fragment(6, &[0; 48], 20, MORE)]),
+            ["fragment_protocol_inconsistency"]
+        );
+        assert_eq!(weirds(&[v4_fragment(17, &[0; 80], 0, MORE | 0x4000)]), ["fragment_with_DF"]);
+        assert_eq!(weirds(&[v4_fragment(17, &[0; 80], 8000, MORE)]), ["excessively_large_fragment"]);
+        let ends = [last(), v4_fragment(17, &[0; 80], 20, 0)];
+        assert_eq!(weirds(&ends), ["fragment_size_inconsistency"]);
+    }
+
+    #[test]
+    fn a_fragment_beyond_the_longest_packet_is_malformed() {
+        let found = walk(Config::default(), &[v4_fragment(17, &[0; 80], 8190, 0)]);
+        assert_eq!(found.dropped(Reason::MalformedFragment), 1);
+        assert_eq!(found.account.held, Count::default());
+    }
+
+    #[test]
+    fn a_datagram_that_waits_too_long_is_given_up() {
+        let config = Config { fragment_timeout: Interval::from_secs(2), ..Config::default() };
+        let other = v4_fragment(17, &[0; 80], 0, 0);
+        let found = walk(config, &[first(), other.clone(), other.clone(), other]);
+        assert_eq!(found.dropped(Reason::FragmentTimeout), 1);
+    }
+
+    #[test]
+    fn beyond_the_memory_the_oldest_datagram_goes() {
+        let cost = DATAGRAM_COST + FRAGMENT_COST + 20 + 80;
+        let config = Config { fragment_memory: 2 * cost, ..Config::default() };
+        let with_id = |id: u8| {
+            let mut fragment = first();
+            fragment[5] = id;
+            fragment
+        };
+        let found = walk(config, &[with_id(1), with_id(2), with_id(3)]);
+        assert_eq!((found.dropped(Reason::FragmentLimit), found.account.held.frames), (1, 2));
+        let config = Config { max_datagrams: 1, ..Config::default() };
+        assert_eq!(walk(config, &[with_id(1), with_id(2)]).dropped(Reason::FragmentLimit), 1);
+    }
+
+    #[test]
+    fn a_datagram_holds_only_so_many_fragments() {
+        let config = Config { max_fragments: 3, ..Config::default() };
+        let dust: Vec<_> = (0..5).map(|i| v4_fragment(17, &[0; 80], i * 20, MORE)).collect();
+        let found = walk(config, &dust);
+        assert_eq!((found.dropped(Reason::FragmentLimit), found.account.held.frames), (2, 3));
     }
 }

@@ -178,6 +178,18 @@ fn verify(walk: &mut Walk<'_>, packet: &IpPacket<'_>) -> Result<(), Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Config;
+    use crate::testing::{Found, udp, v4, v6, walk, walk_all};
+    use weir_wire::LinkType;
+
+    /// The flows of two packets from and to the same hosts.
+    fn heads(protocol: u8, there: &[u8], back: &[u8]) -> (Head, Head) {
+        let mut reply = v4(protocol, back);
+        reply[15] = 2;
+        reply[19] = 1;
+        let found = walk_all(Config::default(), LinkType::RAW, &[v4(protocol, there), reply]);
+        (found.packets[0].head, found.packets[1].head)
+    }
 
     #[test]
     fn a_counterpart_of_a_counterpart_is_the_message_itself() {
@@ -186,5 +198,65 @@ mod tests {
                 assert!(of(kind).is_none_or(|other| of(other) == Some(kind)), "{kind}");
             }
         }
+    }
+
+    #[test]
+    fn an_echo_and_its_reply_are_one_flow() {
+        let (echo, reply) = heads(1, &[8, 0, 0, 0, 0, 0, 0, 0], &[0; 8]);
+        assert_eq!(echo.key, reply.key);
+        assert_ne!(echo.direction, reply.direction);
+        let ((_, source), (_, destination)) = echo.key.endpoints(echo.direction);
+        assert_eq!((source, destination, echo.one_way), (8, 0, false));
+    }
+
+    #[test]
+    fn errors_of_both_hosts_are_two_flows() {
+        let (a, b) = heads(1, &[3, 1, 0, 0, 0, 0, 0, 0], &[3, 1, 0, 0, 0, 0, 0, 0]);
+        assert!(a.one_way && a.key != b.key);
+        assert_eq!((b.key.lower_port, b.key.upper_port, b.direction), (3, 1, Direction::Up));
+    }
+
+    #[test]
+    fn protocols_without_ports_are_flows_by_their_number() {
+        let (a, b) = heads(132, &[1, 2, 3, 4], &[]);
+        assert_eq!((a.key, a.key.protocol, a.key.lower_port), (b.key, 132, 0));
+        let found = walk_all(Config::default(), LinkType::RAW, &[v4(132, &[]), v4(133, &[])]);
+        assert_ne!(found.packets[0].head.key, found.packets[1].head.key);
+    }
+
+    #[test]
+    fn a_transport_header_that_is_too_short_is_no_flow() {
+        let found = walk(LinkType::RAW, &v4(6, &[0; 19]));
+        assert_eq!(found.weirds, ["truncated_header TCP 10.0.0.1>10.0.0.2"]);
+        assert_eq!(found.dropped(Reason::TruncatedTransport), 1);
+        assert_eq!(walk(LinkType::RAW, &v6(58, &[128, 0, 0, 0])).weirds.len(), 1);
+    }
+
+    #[test]
+    fn igmp_is_seen_but_no_flow() {
+        let found = walk(LinkType::RAW, &v4(2, &[0x11, 0, 0xee, 0xff, 0, 0, 0, 0]));
+        assert_eq!((found.dropped(Reason::Igmp), found.weirds.len()), (1, 0));
+        let found = walk(LinkType::RAW, &v4(2, &[0x11, 0, 0, 0, 0, 0, 0, 0]));
+        assert_eq!(found.weirds, ["igmp_invalid_checksum IGMP 10.0.0.1>10.0.0.2"]);
+    }
+
+    #[test]
+    fn wrong_transport_checksums_matter_only_to_those_who_verify() {
+        let verified = |packet: Vec<u8>| -> Found {
+            walk_all(Config { verify_checksums: true, ..Config::default() }, LinkType::RAW, &[packet])
+        };
+        assert_eq!(verified(v4(17, &udp(b"none"))).packets.len(), 1);
+        let mut wrong = udp(b"hello");
+        wrong[7] = 1;
+        for (protocol, name, payload) in [
+            (6, "bad_TCP_checksum", vec![1; 20]),
+            (17, "bad_UDP_checksum", wrong),
+            (1, "bad_ICMP_checksum", vec![8; 8]),
+        ] {
+            let found = verified(v4(protocol, &payload));
+            assert_eq!(found.weirds, [format!("{name} 10.0.0.1>10.0.0.2")]);
+            assert_eq!(found.dropped(Reason::BadTransportChecksum), 1);
+        }
+        assert_eq!(verified(v4(1, &[8, 0, 0xf7, 0xff, 0, 0, 0, 0])).packets.len(), 1);
     }
 }

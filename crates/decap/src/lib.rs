@@ -13,6 +13,8 @@ mod key;
 mod link;
 mod output;
 mod round;
+#[cfg(test)]
+mod testing;
 mod tunnel;
 mod walk;
 

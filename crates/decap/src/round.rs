@@ -49,16 +49,16 @@ impl Round<'_> {
                 Step::Next(layer, bytes) if walk.layers < walk.config.max_depth => {
                     walk.layers += 1;
                     before = layer;
-                    match layer {
-                        Layer::Ip => match ip::parse(walk, self.fragments, bytes) {
+                    if layer == Layer::Ip {
+                        match ip::parse(walk, self.fragments, bytes) {
                             Ok(packet) => self.transport(walk, &packet, emit),
                             Err(step) => step,
-                        },
-                        Layer::WirelessParts => {
-                            parts = WirelessParts::new(walk, bytes);
-                            parts.next(walk).unwrap_or(Step::Drop(Reason::WirelessNotData))
                         }
-                        _ => link::step(walk, layer, bytes),
+                    } else if layer == Layer::WirelessParts {
+                        parts = WirelessParts::new(walk, bytes);
+                        parts.next(walk).unwrap_or(Step::Drop(Reason::WirelessNotData))
+                    } else {
+                        link::step(walk, layer, bytes)
                     }
                 }
                 Step::Next(..) => {

@@ -31,7 +31,7 @@ pub(super) struct Chain {
 
 impl Chain {
     /// Goes over the extensions of `ip`, the packet at the start of `bytes`. `None` if there are too many.
-    pub fn walk(walk: &mut Walk<'_>, ip: &Ipv6Header<'_>, bytes: &[u8]) -> Option<Self> {
+    pub fn walk(walk: &mut Walk<'_>, ip: Ipv6Header<'_>, bytes: &[u8]) -> Option<Self> {
         let mut chain = Self {
             len: LEN,
             protocol: ip.next_header(),
@@ -151,5 +151,68 @@ fn fragment(header: &[u8], next_at: usize, kept: usize) -> FragmentHeader {
         dont: false,
         next_at,
         kept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Found, udp, v6, walk};
+    use weir_ledger::Reason;
+    use weir_wire::{Address, LinkType};
+
+    /// A packet whose extension headers are `headers`, before a UDP datagram.
+    fn with(first: u8, headers: &[u8]) -> Found {
+        walk(LinkType::IPV6, &v6(first, &[headers, &udp(b"hello")].concat()))
+    }
+
+    fn routing(kind: u8, left: u8, stops: u8) -> Vec<u8> {
+        [&[17, stops * 2, kind, left, 0, 0, 0, 0][..], &vec![9; usize::from(stops) * 16]].concat()
+    }
+
+    #[test]
+    fn the_transport_is_found_behind_all_kinds_of_header() {
+        let hop = [43, 0, 0, 0, 0, 0, 0, 0];
+        let authentication = [60, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let destination = [17, 0, 1, 4, 0, 0, 0, 0];
+        let routing = [51, 0, 4, 0, 0, 0, 0, 0];
+        let found = with(0, &[&hop[..], &routing, &authentication, &destination].concat());
+        assert_eq!(found.packets[0].head.transport_at, 40 + 8 + 8 + 12 + 8);
+        assert_eq!(found.packets[0].head.key.protocol, 17);
+        assert_eq!(found.weirds, ["unknown_routing_type(4) fd00::1>fd00::2"]);
+    }
+
+    #[test]
+    fn the_last_stop_of_a_route_is_the_destination() {
+        let found = with(43, &routing(0, 1, 2));
+        let key = found.packets[0].head.key;
+        assert!([key.lower, key.upper].contains(&Address::v6([9; 16])));
+        assert_eq!(found.weirds, ["routing0_hdr fd00::1>909:909:909:909:909:909:909:909"]);
+        let arrived = with(43, &routing(0, 0, 2));
+        assert_eq!(arrived.weirds, ["routing0_hdr fd00::1>fd00::2"]);
+        assert_eq!(with(43, &routing(2, 1, 1)).weirds.len(), 0);
+        assert_eq!(with(43, &routing(2, 1, 2)).weirds, ["bad_routing2_len fd00::1>fd00::2"]);
+    }
+
+    #[test]
+    fn a_home_address_is_the_source() {
+        let home = [&[17, 2, 1, 2, 0, 0, 201, 16][..], &[7; 16]].concat();
+        let key = with(60, &home).packets[0].head.key;
+        assert!([key.lower, key.upper].contains(&Address::v6([7; 16])));
+        let short = [17, 0, 201, 3, 1, 2, 3, 0];
+        assert_eq!(with(60, &short).weirds, ["bad_home_addr_len fd00::1>fd00::2"]);
+        let long = [17, 0, 5, 9, 1, 2, 3, 0];
+        assert_eq!(with(60, &long).weirds, ["bad_ipv6_dest_opt_len fd00::1>fd00::2"]);
+    }
+
+    #[test]
+    fn endless_headers_end_at_the_limit() {
+        let found = with(60, &[60, 0, 1, 4, 0, 0, 0, 0].repeat(100));
+        assert_eq!(found.dropped(Reason::TooDeep), 1);
+    }
+
+    #[test]
+    fn a_header_that_was_cut_ends_the_chain_with_its_number() {
+        let found = walk(LinkType::IPV6, &v6(60, &[17, 9, 1, 4]));
+        assert_eq!(found.packets[0].head.key.protocol, 60);
     }
 }

@@ -62,7 +62,8 @@ struct Header {
     ip_len: usize,
     /// Whether `ip_len` is to be taken as "to the end of the capture".
     to_the_end: bool,
-    header_len: usize,
+    /// The length of the header, with options or extensions.
+    len: usize,
     fragment: Option<FragmentHeader>,
 }
 
@@ -122,7 +123,7 @@ pub(crate) fn parse<'a>(
         destination: header.destination,
         protocol: header.protocol,
         ip_len: header.ip_len as u32,
-        transport_at: header.header_len,
+        transport_at: header.len,
         data,
     })
 }
@@ -136,11 +137,11 @@ fn check_lengths<'a>(
 ) -> Result<(), Step<'a>> {
     let (name, reason) = if bytes.len().saturating_add(walk.beyond) < total {
         ("truncated_IP_len", Reason::MalformedIp)
-    } else if header.header_len > total {
+    } else if header.len > total {
         ("invalid_IP_header_size", Reason::MalformedIp)
-    } else if header.header_len > bytes.len() {
+    } else if header.len > bytes.len() {
         ("internally_truncated_header", Reason::TruncatedIp)
-    } else if header.version == 4 && header.header_len < weir_wire::ipv4::MIN_LEN {
+    } else if header.version == 4 && header.len < weir_wire::ipv4::MIN_LEN {
         ("IPv4_min_header_size", Reason::MalformedIp)
     } else {
         return Ok(());
@@ -161,7 +162,59 @@ fn describe<'a>(header: &Header, fragment: FragmentHeader, data: &'a [u8]) -> Fr
         dont: fragment.dont,
         header: data.get(..fragment.kept).unwrap_or_default(),
         next_at: fragment.next_at,
-        payload: data.get(header.header_len..).unwrap_or_default(),
+        payload: data.get(header.len..).unwrap_or_default(),
         ip_len: header.ip_len,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::testing::{packet, v6, walk, walk_cut};
+    use weir_wire::LinkType;
+
+    fn weirds_of(bytes: &[u8]) -> Vec<String> {
+        let found = walk(LinkType::RAW, bytes);
+        assert!(found.packets.is_empty());
+        found.weirds
+    }
+
+    #[test]
+    fn packets_that_contradict_themselves_are_refused_by_name() {
+        assert_eq!(weirds_of(&packet()[..19]), ["truncated_IP IP"]);
+        assert_eq!(weirds_of(&v6(17, &[])[..39]), ["truncated_IP IP"]);
+        let with = |at: usize, value: u8| {
+            let mut bytes = packet();
+            bytes[at] = value;
+            weirds_of(&bytes)
+        };
+        assert_eq!(with(0, 0x55), ["unknown_ip_version IP"]);
+        assert_eq!(with(3, 200), ["truncated_IP_len IP"]);
+        assert_eq!(with(3, 19), ["invalid_IP_header_size IP"]);
+        assert_eq!(with(0, 0x44), ["IPv4_min_header_size IP"]);
+    }
+
+    #[test]
+    fn what_the_capture_cut_off_is_not_what_the_packet_lacks() {
+        let whole = packet();
+        let cut = |len: usize| {
+            walk_cut(Config::default(), LinkType::RAW, &[(whole[..len].to_vec(), whole.len() as u32)])
+        };
+        let found = cut(28);
+        assert!(found.packets[0].head.truncated);
+        assert_eq!((found.only().len(), found.packets[0].transport_len()), (28, 13));
+        assert_eq!(cut(27).weirds, ["internally_truncated_header UDP 10.0.0.1>10.0.0.2"]);
+        let mut options = packet();
+        options[0] = 0x48;
+        let found = walk_cut(Config::default(), LinkType::RAW, &[(options[..30].to_vec(), 33)]);
+        assert_eq!(found.weirds, ["internally_truncated_header IP"]);
+        assert_eq!(found.dropped(Reason::TruncatedIp), 1);
+    }
+
+    #[test]
+    fn an_unknown_link_type_is_tried_as_ip() {
+        assert_eq!(walk(LinkType(999), &packet()).only(), packet());
+        assert_eq!(walk(LinkType(999), &[0; 40]).dropped(Reason::UnknownLinkType), 1);
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn header<'a>(walk: &mut Walk<'_>, bytes: &[u8]) -> Result<Header, St
     let Ok(ip) = Ipv6Header::parse(bytes) else {
         return Err(walk.refuse("truncated_IP", SOURCE, Reason::TruncatedIp));
     };
-    let Some(chain) = Chain::walk(walk, &ip, bytes) else {
+    let Some(chain) = Chain::walk(walk, ip, bytes) else {
         return Err(Step::Drop(Reason::TooDeep));
     };
     Ok(Header {
@@ -26,7 +26,7 @@ pub(super) fn header<'a>(walk: &mut Walk<'_>, bytes: &[u8]) -> Result<Header, St
         ip_len: LEN + usize::from(ip.payload_len()),
         // A length of 0 belongs to jumbograms and to segments that the interface is to cut.
         to_the_end: ip.payload_len() == 0 && chain.protocol != number::NONE,
-        header_len: chain.len,
+        len: chain.len,
         fragment: chain.fragment,
     })
 }
@@ -44,7 +44,7 @@ pub(super) fn check_last<'a>(walk: &mut Walk<'_>, header: &Header, data: &[u8]) 
 
 /// A mobility header (RFC 6275, 6.1): next header, length, type, reserved, checksum.
 fn mobility<'a>(walk: &mut Walk<'_>, header: &Header, data: &[u8]) -> Step<'a> {
-    let whole = data.get(header.header_len..).unwrap_or_default();
+    let whole = data.get(header.len..).unwrap_or_default();
     let [next, units, ..] = whole else { return Step::Drop(Reason::TruncatedTransport) };
     let message = whole.get(..8 + usize::from(*units) * 8);
     if let (true, Some(message)) = (walk.config.verify_checksums, message) {
@@ -57,4 +57,39 @@ fn mobility<'a>(walk: &mut Walk<'_>, header: &Header, data: &[u8]) -> Step<'a> {
         walk.weird("mobility_piggyback", None, Some(SOURCE));
     }
     Step::Drop(Reason::NoTransport)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::testing::{udp, v6, walk, walk_all};
+    use weir_wire::LinkType;
+
+    #[test]
+    fn a_packet_without_length_goes_to_the_end_of_the_capture() {
+        let mut bytes = v6(17, &udp(b"hello"));
+        bytes[4..6].fill(0);
+        let found = walk(LinkType::IPV6, &bytes);
+        assert_eq!((found.packets[0].head.ip_len, found.packets[0].transport_len()), (40, 13));
+    }
+
+    #[test]
+    fn encrypted_mobile_and_empty_packets_are_no_flows() {
+        let esp = walk(LinkType::IPV6, &v6(50, &[1; 20]));
+        assert_eq!((esp.dropped(Reason::Encrypted), esp.weirds.len()), (1, 0));
+        let mobile = |next| v6(135, &[next, 0, 5, 0, 0, 0, 0, 0]);
+        assert_eq!(walk(LinkType::IPV6, &mobile(59)).weirds.len(), 0);
+        assert_eq!(walk(LinkType::IPV6, &mobile(17)).weirds, ["mobility_piggyback IP fd00::1>fd00::2"]);
+        let none = walk(LinkType::IPV6, &v6(59, &[]));
+        assert_eq!(none.weirds, ["ipv6_no_next IP fd00::1>fd00::2"]);
+        assert_eq!(none.dropped(Reason::NoTransport), 1);
+    }
+
+    #[test]
+    fn a_wrong_checksum_of_a_mobility_message_is_seen_by_those_who_verify() {
+        let config = Config { verify_checksums: true, ..Config::default() };
+        let found = walk_all(config, LinkType::IPV6, &[v6(135, &[59, 0, 5, 0, 0, 0, 0, 0])]);
+        assert_eq!(found.weirds, ["bad_MH_checksum IP fd00::1>fd00::2"]);
+    }
 }

@@ -58,3 +58,35 @@ pub(super) fn fddi<'a>(walk: &mut Walk<'_>, bytes: &'a [u8]) -> Step<'a> {
         _ => walk.refuse("FDDI_analyzer_failed", "FDDI", Reason::TruncatedLink),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{packet, walk};
+    use weir_wire::LinkType;
+
+    fn finds(link: LinkType, header: &[u8]) {
+        assert_eq!(walk(link, &[header, &packet()].concat()).only(), packet());
+        let cut = walk(link, header);
+        assert_eq!((cut.dropped(Reason::TruncatedLink), cut.weirds.len()), (1, 1));
+    }
+
+    #[test]
+    fn made_up_headers_are_passed() {
+        let sll = [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0];
+        finds(LinkType::LINUX_SLL, &sll);
+        let sll2 = [8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0];
+        finds(LinkType::LINUX_SLL2, &sll2);
+        finds(LinkType::NULL, &[2, 0, 0, 0]);
+        finds(LinkType::LOOP, &[0, 0, 0, 2]);
+        let pflog = [&[61, 2][..], &[0; 62]].concat();
+        finds(LinkType::PFLOG, &pflog);
+        let fddi = [&[0x50][..], &[0; 12], &[0xaa, 0xaa, 3, 0, 0, 0, 8, 0]].concat();
+        finds(LinkType::FDDI, &fddi);
+    }
+
+    #[test]
+    fn an_address_family_other_than_ip_is_not_ip() {
+        assert_eq!(walk(LinkType::NULL, &[7, 0, 0, 0, 1]).dropped(Reason::NotIp), 1);
+    }
+}

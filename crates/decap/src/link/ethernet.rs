@@ -154,3 +154,103 @@ pub(super) fn llc<'a>(walk: &mut Walk<'_>, bytes: &'a [u8]) -> Step<'a> {
         None => walk.refuse("truncated_snap_header", "SNAP", Reason::TruncatedLink),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ethernet, packet, walk, walk_all};
+    use crate::{Config, Tenants};
+    use weir_wire::{LinkType, TenantId};
+
+    fn on_ethernet(kind: u16, payload: &[u8]) -> crate::testing::Found {
+        walk(LinkType::ETHERNET, &ethernet(kind, payload))
+    }
+
+    #[test]
+    fn padding_is_not_part_of_the_packet() {
+        let padded = [packet(), vec![0; 13]].concat();
+        assert_eq!(on_ethernet(0x0800, &padded).only(), packet());
+    }
+
+    #[test]
+    fn a_short_frame_is_truncated_and_an_unknown_type_is_not_ip() {
+        let found = walk(LinkType::ETHERNET, &ethernet(0x0800, &[1, 2]));
+        assert_eq!(found.weirds, ["truncated_ethernet_frame ETHERNET"]);
+        assert_eq!(found.dropped(Reason::TruncatedLink), 1);
+        assert_eq!(on_ethernet(0x88cc, &[0; 50]).dropped(Reason::NotIp), 1);
+        assert_eq!(on_ethernet(1510, &[0; 50]).weirds, ["undefined_ether_type ETHERNET"]);
+    }
+
+    #[test]
+    fn fabric_path_is_passed_over() {
+        let inner = ethernet(0x0800, &packet());
+        let outer = [ethernet(0x8903, &[0, 0]), inner].concat();
+        assert_eq!(walk(LinkType::ETHERNET, &outer).only(), packet());
+    }
+
+    #[test]
+    fn tags_of_any_depth_are_passed_and_the_third_is_weird() {
+        let tagged = [&[0, 1, 0x88, 0xa8, 0, 2, 0x81, 0, 0, 3, 0x08, 0][..], &packet()].concat();
+        let found = on_ethernet(0x9100, &tagged);
+        assert_eq!(found.only(), packet());
+        let head = found.packets[0].head;
+        assert_eq!((head.vlan, head.inner_vlan), (1, 3));
+        assert_eq!(found.weirds, ["triple_tagged_vlan_unsupported(inner VLAN tag overwritten) VLAN"]);
+    }
+
+    #[test]
+    fn endless_tags_end_at_the_limit() {
+        let tags = [0, 1, 0x81, 0].repeat(200);
+        let found = on_ethernet(0x8100, &tags);
+        assert_eq!(found.dropped(Reason::TooDeep), 1);
+        assert_eq!(found.weirds.last().unwrap(), "max_packet_analyzer_depth_exceeded VLAN");
+    }
+
+    #[test]
+    fn the_outermost_tag_names_the_tenant() {
+        let tenants = Tenants { by: TenantBy::Vlan, ..Tenants::default() };
+        let config = Config { tenants, ..Config::default() };
+        let tagged = [&[0, 5, 0x81, 0, 0, 6, 0x08, 0][..], &packet()].concat();
+        let found = walk_all(config, LinkType::ETHERNET, &[ethernet(0x8100, &tagged)]);
+        assert_eq!(found.packets[0].head.key.tenant, TenantId(5));
+    }
+
+    #[test]
+    fn a_vn_tag_a_backbone_and_labels_are_passed() {
+        let vn_tag = [&[0, 0, 0, 0, 0x81, 0, 0, 9, 0x08, 0][..], &packet()].concat();
+        assert_eq!(on_ethernet(0x8926, &vn_tag).only(), packet());
+        let backbone = [vec![0; 4], ethernet(0x0800, &packet())].concat();
+        assert_eq!(on_ethernet(0x88e7, &backbone).only(), packet());
+        let labels = [&[0, 1, 0, 9, 0, 2, 1, 9][..], &packet()].concat();
+        assert_eq!(on_ethernet(0x8847, &labels).only(), packet());
+        assert_eq!(on_ethernet(0x8847, &[0, 1, 0, 9, 0, 2, 1, 9]).weirds, ["truncated_link_header MPLS"]);
+    }
+
+    #[test]
+    fn snap_carries_ethertypes_and_other_llc_nothing() {
+        let snap = [&[0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0][..], &packet()].concat();
+        assert_eq!(on_ethernet(snap.len() as u16, &snap).only(), packet());
+        for other in [[0xff, 0xff, 0, 0], [0x42, 0x42, 3, 0], [0xaa, 0xaa, 3, 0]] {
+            let found = on_ethernet(46, &[&other[..], &[1; 50]].concat());
+            assert_eq!(found.dropped(Reason::NotIp), 1);
+        }
+        assert_eq!(on_ethernet(60, &[0x42; 46]).weirds, ["truncated_ethernet_frame ETHERNET"]);
+    }
+
+    #[test]
+    fn a_length_behind_a_tag_cuts_what_is_behind() {
+        let snap = [&[0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0][..], &packet()].concat();
+        let mut tagged = vec![0, 7, 0, snap.len() as u8];
+        tagged.extend(&snap);
+        tagged.extend([0xee; 9]);
+        assert_eq!(on_ethernet(0x8100, &tagged).only(), packet());
+    }
+
+    #[test]
+    fn arp_is_told_from_half_an_arp() {
+        let whole = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[0; 20]].concat();
+        let found = on_ethernet(0x0806, &whole);
+        assert_eq!((found.dropped(Reason::Arp), found.weirds.len()), (1, 0));
+        assert_eq!(on_ethernet(0x0806, &whole[..20]).weirds, ["truncated_ARP ARP"]);
+    }
+}

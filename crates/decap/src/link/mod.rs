@@ -64,7 +64,7 @@ pub(crate) fn step<'a>(walk: &mut Walk<'_>, layer: Layer, bytes: &'a [u8]) -> St
 }
 
 /// The layer behind an Ethertype, whatever carried it.
-pub(crate) const fn ethertype<'a>(number: u16, bytes: &'a [u8]) -> Step<'a> {
+pub(crate) const fn ethertype(number: u16, bytes: &[u8]) -> Step<'_> {
     let layer = match number {
         0x0800 | 0x86dd => Layer::Ip,
         0x8100 | 0x88a8 | 0x9100 | 0x9200 => Layer::Vlan,

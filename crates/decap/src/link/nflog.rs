@@ -39,3 +39,25 @@ pub(super) fn log<'a>(walk: &mut Walk<'_>, bytes: &'a [u8]) -> Step<'a> {
     }
     walk.refuse("nflog_no_pcap_payload", SOURCE, Reason::TruncatedLink)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{packet, walk};
+    use weir_wire::LinkType;
+
+    #[test]
+    fn the_payload_is_found_behind_padded_tlvs() {
+        let tlvs = [2, 0, 0, 0, 8, 0, 1, 0, 1, 2, 3, 4, 5, 0, 10, 0, 7, 0, 0, 0, 0, 0, 9, 0];
+        assert_eq!(walk(LinkType::NFLOG, &[&tlvs[..], &packet()].concat()).only(), packet());
+    }
+
+    #[test]
+    fn a_tlv_that_claims_too_much_or_too_little_is_weird() {
+        let found = walk(LinkType::NFLOG, &[2, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]);
+        assert_eq!(found.weirds, ["nflog_bad_tlv_len((256 > 8)) NFLOG"]);
+        let found = walk(LinkType::NFLOG, &[2, 0, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0]);
+        assert_eq!(found.weirds, ["nflog_bad_tlv_len NFLOG"]);
+        assert_eq!(walk(LinkType::NFLOG, &[2, 1, 0, 0, 0]).weirds, ["unknown_nflog_version NFLOG"]);
+        assert_eq!(walk(LinkType::NFLOG, &[2, 0, 0, 0, 4, 0, 1, 0]).weirds, ["nflog_no_pcap_payload NFLOG"]);
+    }
+}

@@ -6,7 +6,7 @@ use weir_wire::bytes::be16;
 use crate::walk::{Layer, Step, Walk};
 
 /// The layer behind a PPP protocol number.
-const fn protocol<'a>(number: u16, bytes: &'a [u8]) -> Step<'a> {
+const fn protocol(number: u16, bytes: &[u8]) -> Step<'_> {
     match number {
         0x0021 | 0x0057 => Step::Next(Layer::Ip, bytes),
         0x0281 => Step::Next(Layer::Mpls, bytes),
@@ -48,4 +48,35 @@ pub(super) fn over_ethernet<'a>(walk: &mut Walk<'_>, bytes: &'a [u8]) -> Step<'a
         walk.weird("pppoe_truncated_payload", None, Some("PPPOE"));
     }
     protocol(number, walk.trim(rest, claimed.saturating_sub(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ethernet, packet, v6, walk};
+    use weir_wire::LinkType;
+
+    #[test]
+    fn every_form_of_the_header_is_passed() {
+        for header in [&[0xff, 3, 0, 0x21][..], &[0, 0x21], &[0x21], &[0xff, 3, 0x21]] {
+            assert_eq!(walk(LinkType::PPP, &[header, &packet()].concat()).only(), packet());
+        }
+        let serial = [&[0x0f, 0, 0, 0x57][..], &v6(17, &crate::testing::udp(b""))].concat();
+        assert_eq!(walk(LinkType::PPP_SERIAL, &serial).packets.len(), 1);
+        assert_eq!(walk(LinkType::PPP_SERIAL, &[0xff, 3, 0xc0, 0x21, 1]).dropped(Reason::NotIp), 1);
+    }
+
+    #[test]
+    fn a_session_over_ethernet_tells_how_long_it_is() {
+        let with_len = |len: usize, more: &[u8]| {
+            let header = [0x11, 0, 0, 1, 0, len as u8, 0, 0x21];
+            walk(LinkType::ETHERNET, &ethernet(0x8864, &[&header, &packet()[..], more].concat()))
+        };
+        let len = packet().len() + 2;
+        assert_eq!(with_len(len, &[]).only(), packet());
+        let padded = with_len(len, &[0; 5]);
+        assert_eq!(padded.only(), packet());
+        assert_eq!(padded.weirds, ["pppoe_extra_data_after_payload PPPOE"]);
+        assert_eq!(with_len(len + 1, &[]).weirds, ["pppoe_truncated_payload PPPOE"]);
+    }
 }

@@ -111,3 +111,65 @@ impl<'a> Parts<'a> {
         self.next(walk)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{packet, v4, walk};
+    use weir_wire::LinkType;
+
+    fn snap(packet: &[u8]) -> Vec<u8> {
+        [&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], packet].concat()
+    }
+
+    fn data(control: u8, flags: u8, more: &[u8], payload: &[u8]) -> Vec<u8> {
+        [&[control, flags], &[0; 22][..], more, payload].concat()
+    }
+
+    #[test]
+    fn data_frames_of_all_shapes_are_passed() {
+        for frame in [
+            data(0x08, 0x01, &[], &snap(&packet())),
+            data(0x08, 0x03, &[0; 6], &snap(&packet())),
+            data(0x88, 0x02, &[0, 0], &snap(&packet())),
+        ] {
+            assert_eq!(walk(LinkType::IEEE802_11, &frame).only(), packet());
+            let with_radio = [&[0, 0, 8, 0, 1, 2, 3, 4][..], &frame].concat();
+            assert_eq!(walk(LinkType::IEEE802_11_RADIO, &with_radio).only(), packet());
+        }
+    }
+
+    #[test]
+    fn beacons_empty_and_encrypted_frames_are_not_data() {
+        for frame in [
+            data(0x80, 0, &[], &[1; 20]),
+            data(0x48, 0, &[], &[1; 20]),
+            data(0x88, 0x41, &[0, 0], &snap(&packet())),
+        ] {
+            let found = walk(LinkType::IEEE802_11, &frame);
+            assert_eq!((found.dropped(Reason::WirelessNotData), found.weirds.len()), (1, 0));
+        }
+    }
+
+    #[test]
+    fn of_an_aggregated_frame_all_packets_come_and_the_first_stands_for_the_frame() {
+        let part = |packet: &[u8]| {
+            let snap = snap(packet);
+            [&[0; 13][..], &[snap.len() as u8], &snap, &vec![0; snap.len() % 4]].concat()
+        };
+        let other = v4(99, b"other");
+        let frame = data(0x88, 0x02, &[0x80, 0], &[part(&packet()), part(&other)].concat());
+        let found = walk(LinkType::IEEE802_11, &frame);
+        let frames: Vec<_> = found.packets.iter().map(|p| p.head.frames).collect();
+        assert_eq!(frames, [1, 0]);
+        assert_eq!(found.packets[1].data.bytes(), other);
+    }
+
+    #[test]
+    fn a_bad_part_ends_an_aggregated_frame() {
+        let bad = [&[0; 13][..], &[8], &[1; 8], &[0; 30]].concat();
+        let found = walk(LinkType::IEEE802_11, &data(0x88, 0x02, &[0x80, 0], &bad));
+        assert_eq!(found.weirds, ["invalid_802_11_amsdu_inner_packet IEEE802_11"]);
+        assert_eq!(found.dropped(Reason::WirelessNotData), 1);
+    }
+}
