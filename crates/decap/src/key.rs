@@ -20,6 +20,7 @@ struct Ports {
 }
 
 /// What is known of `packet`; it stands for no frame yet. An error where Zeek makes no connection of it either.
+#[inline]
 pub(crate) fn head(walk: &mut Walk<'_>, packet: &IpPacket<'_>) -> Result<Head, Reason> {
     let payload = packet.payload();
     let ports = match packet.protocol {
@@ -47,6 +48,7 @@ pub(crate) fn head(walk: &mut Walk<'_>, packet: &IpPacket<'_>) -> Result<Head, R
     Ok(build(walk, packet, &ports))
 }
 
+#[inline]
 fn build(walk: &Walk<'_>, packet: &IpPacket<'_>, ports: &Ports) -> Head {
     let source = (packet.source, ports.source);
     let destination = (packet.destination, ports.destination);

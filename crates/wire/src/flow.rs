@@ -53,7 +53,9 @@ impl FlowKey {
         source: (Address, u16),
         destination: (Address, u16),
     ) -> (Self, Direction) {
-        if source <= destination {
+        // Numbers compare faster than byte strings, and in the same order.
+        let rank = |(address, port): (Address, u16)| (u128::from_be_bytes(address.0), port);
+        if rank(source) <= rank(destination) {
             (Self::one_way(tenant, protocol, source, destination), Direction::Up)
         } else {
             (Self::one_way(tenant, protocol, destination, source), Direction::Down)

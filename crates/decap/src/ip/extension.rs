@@ -1,5 +1,6 @@
 //! The chain of IPv6 extension headers (RFC 8200, 4; RFC 4302 for AH), and the addresses that they exchange: the last
-//! stop of a routing header, the home address of a mobile node (RFC 6275, 6.3 and 6.4).
+//! stop of a routing header, the home address of a mobile node (RFC 6275, 6.3 and 6.4). The length of a jumbogram (RFC
+//! 2675), which Linux's BIG TCP uses too, is in an option.
 
 use weir_wire::bytes::{be16, be32};
 use weir_wire::ipv6::{LEN, extension as number};
@@ -14,6 +15,8 @@ const MAX_HEADERS: usize = 16;
 const MAX_OPTIONS: usize = 64;
 /// The destination option that tells a home address.
 const HOME_ADDRESS: u8 = 201;
+/// The hop-by-hop option that tells the length of a jumbogram.
+const JUMBO: u8 = 194;
 
 /// What a walk over the chain found.
 pub(super) struct Chain {
@@ -25,6 +28,8 @@ pub(super) struct Chain {
     pub destination: Address,
     /// The fragment header, which is always the last.
     pub fragment: Option<FragmentHeader>,
+    /// The length of what follows the IPv6 header, where an option tells one.
+    pub jumbo_len: Option<u32>,
     routed: bool,
     at_home: bool,
 }
@@ -38,6 +43,7 @@ impl Chain {
             source: ip.source(),
             destination: ip.destination(),
             fragment: None,
+            jumbo_len: None,
             routed: false,
             at_home: false,
         };
@@ -50,6 +56,7 @@ impl Chain {
             match chain.protocol {
                 number::ROUTING => chain.route(walk, header),
                 number::DESTINATION => chain.options(walk, header),
+                number::HOP_BY_HOP => chain.jumbo_len = jumbo_len(header),
                 number::FRAGMENT => chain.fragment = Some(fragment(header, next_at, chain.len)),
                 _ => {}
             }
@@ -141,6 +148,14 @@ const fn length(kind: u8, units: u8) -> Option<usize> {
     }
 }
 
+/// The jumbo payload option: it has to be aligned such that it is the first in the smallest header.
+fn jumbo_len(header: &[u8]) -> Option<u32> {
+    match header {
+        [_, _, JUMBO, 4, ..] => be32(header, 4),
+        _ => None,
+    }
+}
+
 /// A fragment header of a packet whose headers before it take `kept` bytes; `next_at` is the byte that announced it.
 fn fragment(header: &[u8], next_at: usize, kept: usize) -> FragmentHeader {
     let field = be16(header, 2).unwrap_or_default();
@@ -202,6 +217,15 @@ mod tests {
         assert_eq!(with(60, &short).weirds, ["bad_home_addr_len fd00::1>fd00::2"]);
         let long = [17, 0, 5, 9, 1, 2, 3, 0];
         assert_eq!(with(60, &long).weirds, ["bad_ipv6_dest_opt_len fd00::1>fd00::2"]);
+    }
+
+    #[test]
+    fn a_jumbogram_tells_its_length_in_an_option() {
+        let mut bytes = v6(0, &[&[17, 0, 194, 4, 0, 0, 0, 21][..], &udp(b"hello"), &[0; 9]].concat());
+        bytes[4..6].fill(0);
+        let found = walk(LinkType::IPV6, &bytes);
+        assert_eq!((found.packets[0].head.ip_len, found.only().len()), (61, 61));
+        assert_eq!(found.packets[0].transport(), udp(b"hello"));
     }
 
     #[test]

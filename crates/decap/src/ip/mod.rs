@@ -81,6 +81,7 @@ struct FragmentHeader {
 }
 
 /// The packet at the start of `bytes`, or how the frame goes on or ends without one.
+#[inline]
 pub(crate) fn parse<'a>(
     walk: &mut Walk<'_>,
     fragments: &mut Fragments,

@@ -7,6 +7,7 @@ use super::{FragmentHeader, Header, SOURCE};
 use crate::walk::{Step, Walk};
 
 /// What the header says.
+#[inline]
 pub(super) fn header<'a>(walk: &mut Walk<'_>, bytes: &[u8]) -> Result<Header, Step<'a>> {
     let Ok(ip) = Ipv4Header::parse(bytes) else {
         return Err(walk.refuse("truncated_IP", SOURCE, Reason::TruncatedIp));

@@ -17,15 +17,16 @@ pub(super) fn header<'a>(walk: &mut Walk<'_>, bytes: &[u8]) -> Result<Header, St
     let Some(chain) = Chain::walk(walk, ip, bytes) else {
         return Err(Step::Drop(Reason::TooDeep));
     };
+    let jumbo_len = chain.jumbo_len.filter(|_| ip.payload_len() == 0);
     Ok(Header {
         version: 6,
         ttl: ip.hop_limit(),
         source: chain.source,
         destination: chain.destination,
         protocol: chain.protocol,
-        ip_len: LEN + usize::from(ip.payload_len()),
-        // A length of 0 belongs to jumbograms and to segments that the interface is to cut.
-        to_the_end: ip.payload_len() == 0 && chain.protocol != number::NONE,
+        ip_len: LEN + jumbo_len.map_or(usize::from(ip.payload_len()), |len| len as usize),
+        // A length of 0 without that option belongs to segments that the interface is to cut.
+        to_the_end: ip.payload_len() == 0 && chain.len == LEN && chain.protocol != number::NONE,
         len: chain.len,
         fragment: chain.fragment,
     })
