@@ -195,3 +195,58 @@ impl<'c> Walk<'c> {
         std::mem::take(&mut self.credit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Tenants;
+    use weir_record::Entry;
+    use weir_wire::LinkType;
+
+    fn frame(data: &[u8], wire_len: u32) -> Frame<'_> {
+        Frame { time: Time(7), tap: 3, sequence: 0, link: LinkType::RAW, wire_len, data }
+    }
+
+    #[test]
+    fn what_is_cut_off_still_counts_as_seen_on_the_wire() {
+        let (config, mut entries) = (Config::default(), Entries::default());
+        let mut walk = Walk::new(&config, &mut entries, &frame(&[1, 2, 3, 4, 5], 9));
+        assert_eq!(walk.credit, Count::one(9));
+        assert_eq!(walk.trim(&[3, 4, 5], 1), [3]);
+        assert_eq!(walk.beyond, 4 + 2);
+        assert_eq!(walk.trim(&[3, 4, 5], 8), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_wire_length_below_what_was_captured_is_not_believed() {
+        let (config, mut entries) = (Config::default(), Entries::default());
+        let walk = Walk::new(&config, &mut entries, &frame(&[0; 60], 0));
+        assert_eq!((walk.beyond, walk.credit), (0, Count::one(60)));
+    }
+
+    #[test]
+    fn only_the_configured_number_names_the_tenant() {
+        let mut entries = Entries::default();
+        let config =
+            Config { tenants: Tenants { by: TenantBy::Vni, ..Tenants::default() }, ..Config::default() };
+        let mut walk = Walk::new(&config, &mut entries, &frame(&[], 0));
+        walk.surrounded_by(TenantBy::Vlan, 5);
+        assert_eq!(walk.tenant, TenantId(0));
+        walk.surrounded_by(TenantBy::Vni, 6);
+        assert_eq!(walk.tenant, TenantId(6));
+    }
+
+    #[test]
+    fn a_weird_of_an_analyser_tells_that_it_is_in_a_tunnel() {
+        let (config, mut entries) = (Config::default(), Entries::default());
+        let mut walk = Walk::new(&config, &mut entries, &frame(&[], 0));
+        walk.enter_tunnel(TunnelKind::Vxlan, Uid::NONE);
+        walk.weird("truncated_IP", None, Some("IP"));
+        walk.weird("fragment_overlap", None, None);
+        let names: Vec<_> = entries
+            .drain()
+            .filter_map(|e| if let Entry::Weird(w) = e.entry { Some(w.name) } else { None })
+            .collect();
+        assert_eq!(names, [Text::from("truncated_IP_in_tunnel"), Text::from("fragment_overlap")]);
+    }
+}

@@ -24,7 +24,7 @@ pub(super) fn header<'a>(walk: &mut Walk<'_>, bytes: &[u8]) -> Result<Header, St
         source: chain.source,
         destination: chain.destination,
         protocol: chain.protocol,
-        ip_len: LEN + jumbo_len.map_or(usize::from(ip.payload_len()), |len| len as usize),
+        ip_len: LEN.saturating_add(jumbo_len.map_or(usize::from(ip.payload_len()), |len| len as usize)),
         // A length of 0 without that option belongs to segments that the interface is to cut.
         to_the_end: ip.payload_len() == 0 && chain.len == LEN && chain.protocol != number::NONE,
         len: chain.len,
