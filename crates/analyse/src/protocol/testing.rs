@@ -82,7 +82,7 @@ impl<A: Analyze> Bench<A> {
     }
 
     pub fn finish(&mut self) {
-        self.call(|a, cx| a.finish(cx));
+        self.call(A::finish);
     }
 
     /// The names and additions of the weirds so far.
