@@ -10,6 +10,10 @@ use weir_wire::{Address, ConnId, Frame, TenantId, Time, TunnelKind, Uid};
 
 use crate::config::{Config, TenantBy};
 
+/// Weirds of one frame that are reported at most. A fragment can overlap as many others as a datagram holds; a log that
+/// tells of each name once per host loses nothing.
+const MAX_WEIRDS: u8 = 32;
+
 /// A header that can come next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Layer {
@@ -107,6 +111,8 @@ pub(crate) struct Walk<'c> {
     pub reassembled: bool,
     /// Source and destination of the IP packet in work: whom a weird is about.
     pub hosts: Option<(Address, Address)>,
+    /// Weirds reported so far.
+    weirds: u8,
     /// What the frame still stands for in the ledger: its first innermost packet takes it all.
     pub credit: Count,
 }
@@ -132,6 +138,7 @@ impl<'c> Walk<'c> {
             parent: Uid::NONE,
             reassembled: false,
             hosts: None,
+            weirds: 0,
             credit: Count::one(wire_len as u64),
         };
         walk.surrounded_by(TenantBy::Tap, u32::from(frame.tap));
@@ -169,6 +176,10 @@ impl<'c> Walk<'c> {
     /// Reports what is wrong with the frame: about the hosts of the IP packet in work where there is one (Zeek's
     /// `flow_weird`), about nobody otherwise (`net_weird`).
     pub fn weird(&mut self, name: &'static str, addl: Option<Text>, source: Option<&'static str>) {
+        if self.weirds >= MAX_WEIRDS {
+            return;
+        }
+        self.weirds += 1;
         let id = self.hosts.map(|(orig_h, resp_h)| ConnId { orig_h, orig_p: 0, resp_h, resp_p: 0 });
         let mut weird = Weird::new(self.time, None, id, name, addl, source);
         if self.depth > 0 && source.is_some() {
@@ -222,6 +233,14 @@ mod tests {
         let (config, mut entries) = (Config::default(), Entries::default());
         let walk = Walk::new(&config, &mut entries, &frame(&[0; 60], 0));
         assert_eq!((walk.beyond, walk.credit), (0, Count::one(60)));
+    }
+
+    #[test]
+    fn a_frame_cannot_flood_the_log() {
+        let (config, mut entries) = (Config::default(), Entries::default());
+        let mut walk = Walk::new(&config, &mut entries, &frame(&[], 0));
+        (0..1000).for_each(|_| walk.weird("fragment_overlap", None, None));
+        assert_eq!(entries.len(), usize::from(MAX_WEIRDS));
     }
 
     #[test]
