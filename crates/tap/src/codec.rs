@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 
 /// How a capture is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -29,8 +29,8 @@ impl Codec {
     /// Zstandard (its decoder refuses a larger window).
     pub(crate) fn decoder(self, data: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
-            Self::Gzip => Box::new(SmallSteps(MultiGzDecoder::new(data))),
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(data)?),
+            Self::Gzip => Box::new(Gunzip::new(data)),
+            Self::Zstd => Box::new(SmallSteps(zstd::stream::read::Decoder::with_buffer(data)?)),
         })
     }
 }
@@ -44,8 +44,70 @@ impl fmt::Display for Codec {
     }
 }
 
-/// A read that meets damage loses what it had decompressed itself, so reads are kept small: no more than this is
-/// missing before the damage.
+/// The history that gzip data may refer to: 2 to the 15 bytes.
+const WINDOW_BITS: u8 = 15;
+
+/// Reads gzip data of any number of members. Unlike the readers of `flate2`, it gives all bytes up to damage or the end
+/// of the data before it tells of that.
+struct Gunzip<R> {
+    data: R,
+    inflate: Decompress,
+    /// Whether nothing of the present member was read.
+    between: bool,
+    failed: Option<io::Error>,
+}
+
+impl<R: BufRead> Gunzip<R> {
+    fn new(data: R) -> Self {
+        Self { data, inflate: Decompress::new_gzip(WINDOW_BITS), between: true, failed: None }
+    }
+
+    /// One step: how many bytes it gave, and whether it can go on.
+    fn step(&mut self, to: &mut [u8]) -> io::Result<(usize, bool)> {
+        let input = self.data.fill_buf()?;
+        let at_end = input.is_empty();
+        if at_end && self.between {
+            return Ok((0, false));
+        }
+        self.between = false;
+        let before = (self.inflate.total_in(), self.inflate.total_out());
+        let status = self.inflate.decompress(input, to, FlushDecompress::None);
+        let used = (self.inflate.total_in() - before.0) as usize;
+        let given = (self.inflate.total_out() - before.1) as usize;
+        self.data.consume(used);
+        match status {
+            Ok(Status::StreamEnd) => {
+                self.inflate = Decompress::new_gzip(WINDOW_BITS);
+                self.between = true;
+            }
+            Ok(Status::Ok | Status::BufError) if used == 0 && given == 0 => {
+                let kind = if at_end { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
+                self.failed = Some(io::Error::new(kind, "the data end within a gzip member"));
+            }
+            Ok(Status::Ok | Status::BufError) => {}
+            Err(e) => self.failed = Some(io::Error::new(io::ErrorKind::InvalidData, e)),
+        }
+        Ok((given, true))
+    }
+}
+
+impl<R: BufRead> Read for Gunzip<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        while !to.is_empty() {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            match self.step(to)? {
+                (0, true) => {}
+                (given, _) => return Ok(given),
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// A read that meets damage in Zstandard data loses what it had decompressed itself, so reads are kept small: no more
+/// than this is missing before the damage.
 const STEP: usize = 16 * 1024;
 
 struct SmallSteps<R>(R);
@@ -60,6 +122,38 @@ impl<R: Read> Read for SmallSteps<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_byte_before_damage_is_given() {
+        use std::io::Write;
+        let bytes: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(i) >> 3) as u8).collect();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        encoder.write_all(&bytes).unwrap();
+        let whole = encoder.finish().unwrap();
+        let given = |data: &[u8], step: usize| {
+            let mut reader = Gunzip::new(data);
+            let (mut out, mut piece) = (Vec::new(), vec![0; step]);
+            loop {
+                match reader.read(&mut piece) {
+                    Ok(0) => return (out, None),
+                    Ok(n) => out.extend_from_slice(&piece[..n]),
+                    Err(e) => return (out, Some(e.kind())),
+                }
+            }
+        };
+        assert_eq!(given(&whole, 100), (bytes.clone(), None));
+        assert_eq!(given(&[], 100), (Vec::new(), None));
+        for at in [0, 5, 100, whole.len() / 2, whole.len() - 1] {
+            let (out, error) = given(&whole[..at.max(1)], 1 << 20);
+            assert_eq!(error, Some(io::ErrorKind::UnexpectedEof));
+            assert!(bytes.starts_with(&out));
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x55;
+            // However large the reads are, they give the same.
+            let (out, error) = given(&damaged, 1 << 20);
+            assert_eq!(given(&damaged, 7), (out, error));
+        }
+    }
 
     #[test]
     fn codecs_are_known_by_their_first_bytes() {
