@@ -1,0 +1,183 @@
+//! One protocol analyser, or the detection of one connection, driven by operations.
+
+use weir_analyse::Config;
+use weir_analyse::context::{Connection, Context, Side, Transport, Verdict};
+use weir_analyse::detect::Detection;
+use weir_analyse::file::Files;
+use weir_analyse::protocol::{Analyze, Instance, Kind};
+use weir_record::Entries;
+use weir_wire::{Address, ConnId, Interval, Time, Uid, UidKey};
+
+use crate::ops::{Op, ops};
+use crate::show;
+
+/// What the first byte of an input says of the connection.
+pub const PARTIAL: u8 = 1;
+/// The same bytes in other pieces must give the same records.
+pub const SPLIT: u8 = 2;
+
+/// What operations are done on.
+trait Subject {
+    fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]);
+    fn gap(&mut self, cx: &mut Context<'_>, side: Side, len: u64);
+    fn end(&mut self, cx: &mut Context<'_>, side: Side);
+    fn finish(&mut self, cx: &mut Context<'_>);
+    fn wants_payload(&self) -> bool;
+}
+
+impl Subject for Detection {
+    fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
+        self.data(cx, side, bytes);
+    }
+    fn gap(&mut self, cx: &mut Context<'_>, side: Side, len: u64) {
+        self.gap(cx, side, len);
+    }
+    fn end(&mut self, cx: &mut Context<'_>, side: Side) {
+        self.end(cx, side);
+    }
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        self.finish(cx);
+    }
+    fn wants_payload(&self) -> bool {
+        self.wants_payload()
+    }
+}
+
+/// An analyser, as the [`Analyze`] that it is.
+struct Analyser(Instance);
+
+impl Subject for Analyser {
+    fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
+        self.0.data(cx, side, bytes);
+    }
+    fn gap(&mut self, cx: &mut Context<'_>, side: Side, len: u64) {
+        self.0.gap(cx, side, len);
+    }
+    fn end(&mut self, cx: &mut Context<'_>, side: Side) {
+        self.0.end(cx, side);
+    }
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        self.0.finish(cx);
+    }
+    fn wants_payload(&self) -> bool {
+        self.0.wants_payload()
+    }
+}
+
+/// A lane's part of the surroundings.
+struct Stage {
+    connection: Connection,
+    files: Files,
+    out: Entries,
+    config: Config,
+    key: UidKey,
+    now: Time,
+}
+
+impl Stage {
+    fn new(transport: Transport, port: u16, partial: bool) -> Self {
+        let start = Time::from_parts(1_700_000_000, 0);
+        let id = ConnId {
+            orig_h: Address::v4([10, 0, 0, 1]),
+            orig_p: 40_000,
+            resp_h: Address::v4([192, 0, 2, 1]),
+            resp_p: port,
+        };
+        let key = UidKey([7; 16]);
+        let connection = Connection { uid: Uid::NONE, id, transport, start, partial, services: Vec::new() };
+        Self {
+            connection,
+            files: Files::new(),
+            out: Entries::default(),
+            config: Config::default(),
+            key,
+            now: start,
+        }
+    }
+
+    fn context(&mut self) -> Context<'_> {
+        Context {
+            now: self.now,
+            connection: &mut self.connection,
+            files: &mut self.files,
+            out: &mut self.out,
+            config: &self.config,
+            key: &self.key,
+            verdict: Verdict::default(),
+        }
+    }
+
+    /// Does all operations, data in pieces of at most `piece` bytes.
+    fn play(&mut self, subject: &mut dyn Subject, input: &[u8], piece: usize) -> Outcome {
+        let mut outcome = Outcome::default();
+        let (mut ended, mut flipped) = ([false; 2], false);
+        for op in ops(input) {
+            let (Op::Data(sender, _) | Op::Gap(sender, _) | Op::End(sender)) = op else {
+                if let Op::Wait(milliseconds) = op {
+                    self.now = self.now + Interval::from_millis(milliseconds);
+                }
+                continue;
+            };
+            if ended[sender.index()] {
+                continue;
+            }
+            let pieces: Vec<&[u8]> = match op {
+                Op::Data(_, bytes) if !bytes.is_empty() => bytes.chunks(piece).collect(),
+                Op::Data(..) => Vec::new(),
+                Op::Gap(..) | Op::End(_) | Op::Wait(_) => vec![&[]],
+            };
+            for bytes in pieces.into_iter().filter(|_| outcome.wanted) {
+                // After the roles were exchanged, whoever was the originator is the responder.
+                let side = if flipped { sender.flip() } else { sender };
+                let mut cx = self.context();
+                match op {
+                    Op::Gap(_, len) => subject.gap(&mut cx, side, len),
+                    Op::End(_) => subject.end(&mut cx, side),
+                    Op::Data(..) | Op::Wait(_) => subject.data(&mut cx, side, bytes),
+                }
+                flipped ^= cx.verdict.flipped;
+                outcome.violated |= cx.verdict.violation.is_some();
+                outcome.wanted = subject.wants_payload();
+            }
+            ended[sender.index()] |= matches!(op, Op::End(_));
+        }
+        subject.finish(&mut self.context());
+        outcome.records = show::entries(&mut self.out);
+        outcome
+    }
+}
+
+/// How a connection went.
+struct Outcome {
+    records: String,
+    violated: bool,
+    wanted: bool,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self { records: String::new(), violated: false, wanted: true }
+    }
+}
+
+/// Runs the analyser of `kind` on a connection to `port`.
+pub fn run(kind: Kind, transport: Transport, port: u16, input: &[u8]) {
+    let (flags, input) = input.split_first().unwrap_or((&0, input));
+    let play = |piece| {
+        let mut stage = Stage::new(transport, port, flags & PARTIAL != 0);
+        stage.play(&mut Analyser(kind.instantiate()), input, piece)
+    };
+    let whole = play(usize::MAX);
+    // What an analyser makes of the rest of a call in which it gave up is its own affair.
+    if transport == Transport::Tcp && flags & SPLIT != 0 && !whole.violated {
+        let piece = 1 + usize::from(flags >> 4);
+        assert_eq!(whole.records, play(piece).records, "the records in pieces of {piece} bytes");
+    }
+}
+
+/// Runs detection on a connection to `port`.
+pub fn detect(transport: Transport, port: u16, input: &[u8]) {
+    let mut stage = Stage::new(transport, port, false);
+    let mut detection = Detection::new(&stage.context());
+    stage.play(&mut detection, input, usize::MAX);
+}
