@@ -133,12 +133,12 @@ impl Ssh {
         };
         let half = self.half(side);
         half.after_return = bytes.get(..len).is_some_and(|taken| taken.ends_with(b"\r"));
-        // A server may say other things first (RFC 4253, 4.2).
         let is_version = line.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case(b"SSH-"));
-        if side == Side::Resp && !is_version {
+        if !is_version {
+            // A server may say other things first (RFC 4253, 4.2), a client may not.
             half.lines_before += 1;
-            if half.lines_before > MAX_LINES_BEFORE {
-                self.fail(cx, "no SSH version line");
+            if side == Side::Orig || half.lines_before > MAX_LINES_BEFORE {
+                self.fail(cx, "not an SSH version line");
             }
             return Some(len);
         }

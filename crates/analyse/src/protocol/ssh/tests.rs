@@ -147,6 +147,15 @@ fn versions_without_agreement_are_a_weird_and_then_a_violation() {
 }
 
 #[test]
+fn a_client_that_says_something_else_violates_the_protocol() {
+    let mut bench = bench();
+    bench.data(Orig, b"GET / HTTP/1.1\r\n");
+    bench.data(Resp, b"SSH-2.0-S\r\n");
+    bench.finish();
+    assert!(bench.verdict.violation.is_some() && logged(&bench).is_empty());
+}
+
+#[test]
 fn after_a_hole_nothing_more_is_concluded() {
     let mut bench = bench();
     for (side, bytes) in handshake("none").into_iter().take(9) {
