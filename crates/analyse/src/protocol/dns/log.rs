@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use weir_record::{ConnUid, Dns, Name as EnumName, Text};
+use weir_record::{ConnUid, Dns, Entry, Name as EnumName, Text};
 use weir_wire::{Address, Interval};
 
 use super::names;
@@ -23,17 +23,17 @@ const MAX_IDS: usize = 50;
 
 /// A record in the making.
 struct Pending {
-    record: Dns,
+    record: Box<Dns>,
     saw_query: bool,
     saw_reply: bool,
 }
 
 /// Messages that wait, in order, under their identifier.
 #[derive(Default)]
-struct Waiting(Vec<(u16, VecDeque<Box<Pending>>)>);
+struct Waiting(Vec<(u16, VecDeque<Pending>)>);
 
 impl Waiting {
-    fn pop(&mut self, id: u16) -> Option<Box<Pending>> {
+    fn pop(&mut self, id: u16) -> Option<Pending> {
         let at = self.0.iter().position(|(other, _)| *other == id)?;
         let (_, queue) = self.0.get_mut(at)?;
         let first = queue.pop_front();
@@ -44,14 +44,14 @@ impl Waiting {
     }
 
     /// The first of those with identifier `id`, or of any others where there is none.
-    fn pop_preferring(&mut self, id: u16) -> Option<Box<Pending>> {
+    fn pop_preferring(&mut self, id: u16) -> Option<Pending> {
         self.pop(id).or_else(|| self.0.first().map(|(other, _)| *other).and_then(|other| self.pop(other)))
     }
 
-    fn push(&mut self, cx: &mut Context<'_>, id: u16, pending: Box<Pending>) {
+    fn push(&mut self, cx: &mut Context<'_>, id: u16, pending: Pending) {
         if let Some((_, queue)) = self.0.iter_mut().find(|(other, _)| *other == id) {
             if queue.len() > MAX_WAITING {
-                queue.drain(..).for_each(|p| cx.emit(p.record));
+                queue.drain(..).for_each(|p| cx.emit(Entry::Dns(p.record)));
             }
             queue.push_back(pending);
         } else {
@@ -65,7 +65,7 @@ impl Waiting {
     fn log_all(&mut self, cx: &mut Context<'_>) {
         for (_, queue) in self.0.drain(..) {
             for pending in queue {
-                cx.emit(pending.record);
+                cx.emit(Entry::Dns(pending.record));
             }
         }
     }
@@ -75,7 +75,7 @@ impl Waiting {
 #[derive(Default)]
 pub struct Pairing {
     /// The query that waits longest, mostly the only one; the others are behind it in `queries`.
-    query: Option<Box<Pending>>,
+    query: Option<Pending>,
     queries: Waiting,
     replies: Waiting,
 }
@@ -90,7 +90,7 @@ enum Place {
 
 /// A message in work: what it says is added to its record.
 pub struct Session {
-    pending: Box<Pending>,
+    pending: Pending,
     place: Place,
     header: Header,
     netbios: bool,
@@ -111,7 +111,7 @@ impl Pairing {
         };
         let (mut pending, place) = match found {
             Some(found) => (found, Place::Nowhere),
-            None => (Box::new(Pending::new(cx, header.id)), place),
+            None => (Pending::new(cx, header.id), place),
         };
         let record = &mut pending.record;
         if header.is_reply() {
@@ -133,26 +133,26 @@ impl Pairing {
             pending.saw_query = true;
         }
         if pending.saw_query && pending.saw_reply {
-            return cx.emit(pending.record);
+            return cx.emit(Entry::Dns(pending.record));
         }
         match place {
             Place::Queries if self.query.is_none() => self.query = Some(pending),
             Place::Queries => self.queries.push(cx, header.id, pending),
             Place::Replies => self.replies.push(cx, header.id, pending),
-            Place::Nowhere => cx.emit(pending.record),
+            Place::Nowhere => cx.emit(Entry::Dns(pending.record)),
         }
     }
 
     /// The connection has ended: logs what found no partner.
     pub fn finish(&mut self, cx: &mut Context<'_>) {
         if let Some(pending) = self.query.take() {
-            cx.emit(pending.record);
+            cx.emit(Entry::Dns(pending.record));
         }
         self.queries.log_all(cx);
         self.replies.log_all(cx);
     }
 
-    fn take_query(&mut self, id: u16) -> Option<Box<Pending>> {
+    fn take_query(&mut self, id: u16) -> Option<Pending> {
         if self.query.as_ref().is_some_and(|q| q.record.trans_id == Some(u64::from(id))) {
             let found = self.query.take();
             // One that shares the identifier goes first, so that order stays within an identifier.
@@ -165,7 +165,7 @@ impl Pairing {
 
 impl Pending {
     fn new(cx: &Context<'_>, id: u16) -> Self {
-        let record = Dns {
+        let record = Box::new(Dns {
             ts: cx.now,
             uid: ConnUid(cx.connection.uid),
             id: cx.connection.id,
@@ -189,7 +189,7 @@ impl Pending {
             rejected: false,
             opcode: None,
             opcode_name: None,
-        };
+        });
         Self { record, saw_query: false, saw_reply: false }
     }
 }

@@ -6,7 +6,7 @@
 //! Source: Zeek's scripts/base/protocols/ssh/main.zeek.
 
 use sha2::{Digest, Sha256};
-use weir_record::{ConnUid, Name, Ssh, Text};
+use weir_record::{ConnUid, Entry, Name, Ssh, Text};
 
 use super::auth::Attempt;
 use super::parse::{KexInit, NameList, Offer, Version};
@@ -114,7 +114,7 @@ impl Log {
     pub fn write(&mut self, cx: &mut Context<'_>) {
         if let Some(record) = self.record.take().filter(|_| !self.logged) {
             self.logged = true;
-            cx.emit(*record);
+            cx.emit(Entry::Ssh(record));
         }
     }
 
