@@ -5,6 +5,7 @@ mod common;
 
 use std::io::{self, Cursor, Read, Write};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use common::{Got, Sample, captures, drain, gzip, pcap, pcapng, read, sample_strategy, samples};
 use proptest::prelude::*;
@@ -223,6 +224,26 @@ fn frames_of_a_slow_writer_are_delivered_before_it_has_written_a_whole_block() {
     assert_eq!(batch.iter().next().unwrap().data, frames[1].data);
     drop(writer);
     assert!(!captures.next_batch(&mut batch).unwrap());
+}
+
+#[test]
+fn standard_input_is_read_like_any_pipe() {
+    const CHILD: &str = "WEIR_TAP_TEST_READS_STANDARD_INPUT";
+    if std::env::var_os(CHILD).is_some() {
+        let got = read(vec![Source::from_argument("-")]);
+        println!("{} frames, {:?}", got.frames.len(), got.error.map(|e| e.to_string()));
+        return;
+    }
+    // This test again, as another process.
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "standard_input_is_read_like_any_pipe", "--nocapture"]).env(CHILD, "1");
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut bytes = pcap(&samples(10_000), Precision::Nanos, Endian::Little);
+    bytes.pop();
+    child.stdin.take().unwrap().write_all(&gzip(&bytes)).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("9999 frames, Some(\"standard input is damaged at byte "), "{output}");
 }
 
 #[test]
