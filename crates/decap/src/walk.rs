@@ -91,6 +91,8 @@ pub(crate) struct Walk<'c> {
     /// How many bytes there were on the wire behind the end of the bytes in work: cut off by the capture, or set aside
     /// as padding by a length field.
     pub beyond: usize,
+    /// How many bytes of the frame the capture cut off.
+    cut: usize,
     /// Headers passed so far.
     pub layers: u8,
     /// The outermost VLAN id, or 0.
@@ -128,6 +130,7 @@ impl<'c> Walk<'c> {
             tap: frame.tap,
             sequence: frame.sequence,
             beyond: wire_len - frame.data.len(),
+            cut: wire_len - frame.data.len(),
             layers: 0,
             vlan: 0,
             inner_vlan: 0,
@@ -153,13 +156,15 @@ impl<'c> Walk<'c> {
     }
 
     #[allow(dead_code, reason = "the tunnels call it")]
-    /// The walk enters a tunnel: what follows has hosts and VLAN tags of its own.
+    /// The walk enters a tunnel: what follows has hosts and VLAN tags of its own, and what was set aside as padding outside
+    /// is not behind it.
     pub fn enter_tunnel(&mut self, kind: TunnelKind, parent: Uid) {
         self.depth = self.depth.saturating_add(1);
         self.tunnel = kind;
         self.parent = parent;
         self.tags = 0;
         self.hosts = None;
+        self.beyond = self.cut;
     }
 
     /// Cuts `bytes` to `len`, if they are longer; what is cut off still counts as seen on the wire.
@@ -198,6 +203,7 @@ impl<'c> Walk<'c> {
     pub fn enter_joined(&mut self, held: Count) {
         self.credit += held;
         self.beyond = 0;
+        self.cut = 0;
         self.reassembled = true;
     }
 
@@ -226,6 +232,8 @@ mod tests {
         assert_eq!(walk.trim(&[3, 4, 5], 1), [3]);
         assert_eq!(walk.beyond, 4 + 2);
         assert_eq!(walk.trim(&[3, 4, 5], 8), [3, 4, 5]);
+        walk.enter_tunnel(TunnelKind::Ip, Uid::NONE);
+        assert_eq!(walk.beyond, 4);
     }
 
     #[test]

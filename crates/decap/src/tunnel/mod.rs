@@ -1,6 +1,10 @@
 //! Tunnels over IP and UDP: what is inside, and which connection is around it.
 //!
-//! Tunnels are told by IP protocol number ([`is_over_ip`]) or by the UDP payload ([`Tunnels::over_udp`]).
+//! Tunnels are told by IP protocol number ([`is_over_ip`]) or by the UDP payload ([`Tunnels::over_udp`]). What recognises
+//! one looks up or begins its connection, calls [`Walk::surrounded_by`] with the number that may name a tenant and then
+//! [`Walk::enter_tunnel`], and answers [`Step::Next`] with the layer inside. At [`Walk::depth`] equal to
+//! [`crate::Config::max_tunnels`] it reports that instead. [`IpPacket::payload`] ends where the packet ends, so padding
+//! is never part of what is inside.
 
 use weir_ledger::Reason;
 use weir_record::Entries;
@@ -23,6 +27,7 @@ pub(crate) struct Tunnels {
     key: UidKey,
 }
 
+#[allow(clippy::unused_self, reason = "no tunnel is recognised yet")]
 impl Tunnels {
     /// None yet; `key` makes the uids of their connections.
     pub fn new(key: UidKey) -> Self {
