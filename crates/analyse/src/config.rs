@@ -64,6 +64,9 @@ pub struct FileConfig {
     pub max_files: usize,
     /// Most bytes of one file that are held because they came out of order; beyond, they count as overflow.
     pub max_held: usize,
+    /// Most bytes that the decoders of content codings (gzip, deflate, br) of one lane may hold; beyond, bodies are
+    /// taken as they are (a weird says so).
+    pub max_decoders: usize,
 }
 
 impl Default for Config {
@@ -102,7 +105,13 @@ impl Default for TcpConfig {
 
 impl Default for FileConfig {
     fn default() -> Self {
-        Self { beginning: 4096, timeout: Interval::from_secs(120), max_files: 1 << 16, max_held: 4 << 20 }
+        Self {
+            beginning: 4096,
+            timeout: Interval::from_secs(120),
+            max_files: 1 << 16,
+            max_held: 4 << 20,
+            max_decoders: 256 << 20,
+        }
     }
 }
 

@@ -28,7 +28,10 @@ pub struct FileInfo {
 
 /// The files of one lane.
 #[derive(Default)]
-pub struct Files {}
+pub struct Files {
+    /// Memory that decoders of content codings hold, all connections of the lane together.
+    decoders: usize,
+}
 
 impl Files {
     /// Nothing yet.
@@ -77,6 +80,21 @@ impl Context<'_> {
 }
 
 impl Files {
+    /// Whether a decoder of a content coding may take `bytes` of memory, of which all together may hold `max`. Give them
+    /// back with [`Files::release_decoder`].
+    pub const fn grant_decoder(&mut self, bytes: usize, max: usize) -> bool {
+        let sum = self.decoders.saturating_add(bytes);
+        if sum <= max {
+            self.decoders = sum;
+        }
+        sum <= max
+    }
+
+    /// A decoder that held `bytes` is gone.
+    pub const fn release_decoder(&mut self, bytes: usize) {
+        self.decoders = self.decoders.saturating_sub(bytes);
+    }
+
     /// Gives up files without progress until `now`.
     pub fn advance(&mut self, _now: Time) {}
 }

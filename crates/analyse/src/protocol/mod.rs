@@ -3,12 +3,15 @@
 //! To add a protocol: a folder with `mod.rs` (the state machine, [`Analyze`]), `parse.rs` (bytes to messages) and
 //! `log.rs` (messages to records); a line in [`protocols!`]; its ports and signatures in `detect`.
 
+pub mod content_line;
 pub mod dns;
 pub mod http;
+pub mod mime;
 pub mod ssh;
 pub mod ssl;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod uri;
 
 use crate::context::{Context, Side};
 
