@@ -54,10 +54,6 @@ struct Half {
     held: Vec<u8>,
 }
 
-/// The versions that the two sides offer have nothing in common.
-#[derive(PartialEq, Eq)]
-struct Disagreement;
-
 /// The analyser.
 #[derive(Default)]
 pub struct Ssh {
@@ -82,14 +78,10 @@ impl Ssh {
         if side.is_orig() { orig } else { resp }
     }
 
-    /// The version that both sides speak: `None` until both have said theirs.
-    fn version(&self) -> Result<Option<Version>, Disagreement> {
+    /// The version that both sides speak, once both have said theirs and if they agree.
+    fn version(&self) -> Option<Version> {
         let [client, server] = &self.halves;
-        if client.phase == Phase::Version || server.phase == Phase::Version {
-            return Ok(None);
-        }
-        let offers = client.offer.zip(server.offer);
-        offers.and_then(|(c, s)| Version::agreed(c, s)).map(Some).ok_or(Disagreement)
+        Version::agreed(client.offer?, server.offer?)
     }
 
     fn fail(&mut self, cx: &mut Context<'_>, reason: &'static str) {
@@ -145,19 +137,18 @@ impl Ssh {
         half.phase = Phase::Exchange;
         half.offer = Offer::from_line(line);
         self.log.version(cx, side, line);
-        // The other side may have been waiting for this.
-        if !self.half(side.flip()).held.is_empty() {
-            self.resume(cx, side.flip());
-        }
         Some(len)
     }
 
     fn packet(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) -> Option<usize> {
-        let Ok(version) = self.version() else {
-            self.fail(cx, "SSH versions without agreement");
+        if bytes.is_empty() {
+            return None;
+        }
+        // Who goes on before the other has said its version cannot be understood: Zeek gives up here, too.
+        let Some(version) = self.version() else {
+            self.fail(cx, "SSH packet before an agreed version");
             return None;
         };
-        let version = version?;
         let Ok(packet) = Packet::parse(version, bytes) else {
             self.fail(cx, "malformed SSH packet");
             return None;
@@ -210,7 +201,7 @@ impl Ssh {
     }
 
     fn encrypted(&mut self, cx: &mut Context<'_>, side: Side, len: usize) {
-        if len == 0 || self.version() != Ok(Some(Version::Two)) {
+        if len == 0 || self.version() != Some(Version::Two) {
             return;
         }
         if side.is_orig() {
@@ -271,7 +262,7 @@ impl Analyze for Ssh {
         let [orig, resp] = &self.halves;
         let silent = orig.phase == Phase::Encrypted
             && resp.phase == Phase::Encrypted
-            && self.version() == Ok(Some(Version::One));
+            && self.version() == Some(Version::One);
         !self.lost && !silent && !self.auth.is_decided() && !self.log.is_written()
     }
 }

@@ -121,18 +121,28 @@ fn a_connection_that_never_gets_through_is_logged_at_its_end() {
 }
 
 #[test]
-fn what_comes_before_the_other_sides_version_waits_for_it() {
+fn a_hybrid_key_exchange_shows_the_host_key() {
     let mut bench = bench();
-    let mut server = b"SSH-2.0-S\r\n".to_vec();
-    server.extend(kexinit("mlkem768x25519-sha256", "a", "none"));
-    bench.data(Resp, &server);
-    bench.data(Orig, b"SSH-2.0-C\r\n");
-    bench.data(Orig, &kexinit("mlkem768x25519-sha256", "a", "none"));
+    let kexinit = kexinit("mlkem768x25519-sha256", "a", "none");
+    bench.data(Resp, b"SSH-2.0-S\r\n");
+    bench.data(Orig, &[b"SSH-2.0-C\r\n", &kexinit[..]].concat());
+    bench.data(Resp, &kexinit);
     bench.data(Resp, &reply(b"key"));
     bench.finish();
     let record = logged(&bench)[0];
     assert_eq!(record.kex_alg, Some(Text::from("mlkem768x25519-sha256")));
     assert!(record.host_key_fingerprint.is_some() && bench.verdict.violation.is_none());
+}
+
+#[test]
+fn who_does_not_wait_for_the_other_sides_version_is_not_understood() {
+    let mut bench = bench();
+    bench.data(Resp, &[b"SSH-2.0-S\r\n", &kexinit("a", "a", "none")[..]].concat());
+    assert!(bench.verdict.violation.is_some());
+    bench.data(Orig, b"SSH-2.0-C\r\n");
+    bench.finish();
+    let record = logged(&bench)[0];
+    assert_eq!((record.server.clone(), &record.client), (Some(Text::from("SSH-2.0-S")), &None));
 }
 
 #[test]
