@@ -166,6 +166,21 @@ fn a_client_that_says_something_else_violates_the_protocol() {
 }
 
 #[test]
+fn a_line_end_may_be_cut_in_two() {
+    let mut bench = bench();
+    for (side, bytes) in handshake("none") {
+        match bytes.strip_suffix(b"\n") {
+            Some(line) => {
+                bench.data(side, line);
+                bench.data(side, b"\n");
+            }
+            None => bench.data(side, &bytes),
+        }
+    }
+    assert_eq!(logged(&bench)[0].auth_success, Some(true));
+}
+
+#[test]
 fn after_a_hole_nothing_more_is_concluded() {
     let mut bench = bench();
     for (side, bytes) in handshake("none").into_iter().take(9) {
