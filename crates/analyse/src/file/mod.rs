@@ -8,6 +8,7 @@ use weir_record::{FileUid, Text};
 use weir_wire::{Time, Uid};
 
 use crate::context::{Context, Side};
+use crate::x509::Cache as Certificates;
 
 /// What tells one file from another; also its id in the logs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -31,6 +32,8 @@ pub struct FileInfo {
 pub struct Files {
     /// Memory that decoders of content codings hold, all connections of the lane together.
     decoders: usize,
+    /// The certificates that were read lately: files to Zeek, but with a log of their own.
+    pub(crate) certificates: Certificates,
 }
 
 impl Files {

@@ -57,18 +57,26 @@ pub fn log<'a>(
     bytes: &'a [u8],
     role: Role,
 ) -> Option<(Fingerprint, Certificate<'a>)> {
+    let (fingerprint, certificate, record) = read(out, now, bytes, role)?;
+    out.push(record);
+    Some((fingerprint, certificate))
+}
+
+/// Reads the certificate in `bytes`; what is odd about it is said, the record is not yet written.
+pub(super) fn read<'a>(
+    out: &mut Entries,
+    now: Time,
+    bytes: &'a [u8],
+    role: Role,
+) -> Option<(Fingerprint, Certificate<'a>, X509)> {
     let Some(certificate) = Certificate::parse(bytes) else {
         out.net_weird(now, "x509_cert_parse_error", None, None);
         return None;
     };
     let fingerprint = Fingerprint::of(bytes);
-    let record = Recorder { out, now, left: MAX_ELEMENTS_TOTAL, cut: false }.record(
-        &certificate,
-        fingerprint.clone(),
-        role,
-    );
-    out.push(record);
-    Some((fingerprint, certificate))
+    let recorder = Recorder { out, now, left: MAX_ELEMENTS_TOTAL, cut: false };
+    let record = recorder.record(&certificate, fingerprint.clone(), role);
+    Some((fingerprint, certificate, record))
 }
 
 /// Makes one record and says what is odd on the way.

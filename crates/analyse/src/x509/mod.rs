@@ -4,6 +4,7 @@
 //! Zeek logs it. Reading is bounded by the certificate's own length and never fails loudly.
 //! Source: RFC 5280; Zeek's src/file_analysis/analyzer/x509 and scripts/base/files/x509/main.zeek.
 
+mod cache;
 mod der;
 mod host;
 mod key;
@@ -15,6 +16,7 @@ mod parse;
 pub(crate) mod testing;
 mod time;
 
+pub use cache::Cache;
 pub use host::matches;
 pub use log::{Fingerprint, Role, log};
 pub use parse::Certificate;

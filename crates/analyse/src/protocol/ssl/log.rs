@@ -255,7 +255,7 @@ impl Session {
             return;
         }
         let role = Role { host: index == 0, client };
-        let seen = x509::log(cx.out, cx.now, bytes, role).map(|(fingerprint, _)| fingerprint);
+        let seen = cx.files.certificates.log(cx.out, cx.now, bytes, role);
         let Some(chains) = chains else { return };
         chains.count += 1;
         if !client {
