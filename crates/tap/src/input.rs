@@ -82,6 +82,7 @@ impl Feed {
 /// Why the parser stopped.
 enum Stop {
     BatchFull,
+    NotACapture,
     Need { total: usize, what: &'static str },
     Flaw(Flaw),
 }
@@ -126,6 +127,7 @@ impl Input {
             }
             match stop {
                 Stop::BatchFull => {}
+                Stop::NotACapture => return Err(self.not_a_capture()),
                 Stop::Flaw(flaw) => return Err(self.flaw(flaw)),
                 Stop::Need { total, .. } if self.feed.is_some() => self.refill(total, pool),
                 Stop::Need { total, what } => return self.end(total, what),
@@ -196,7 +198,8 @@ impl Input {
             Some(format) => format,
             none => match Format::recognise(rest) {
                 Some(format) => none.insert(format),
-                None => return Stop::Need { total: MAGIC, what: "" },
+                None if rest.len() < MAGIC => return Stop::Need { total: MAGIC, what: "the first bytes" },
+                None => return Stop::NotACapture,
             },
         };
         while frames.len() < MAX_FRAMES {
@@ -216,6 +219,7 @@ impl Input {
     /// Moves what is left of the block to the start of one that has room for `total` bytes, and reads on until they are there
     /// or the stream has ended. Called only while no batch is being filled.
     fn refill(&mut self, total: usize, pool: &mut Pool) {
+        debug_assert!(total > self.block.len().saturating_sub(self.at), "a parser wants what it has");
         self.base = self.base.saturating_add(self.at as u64);
         let capacity = total.max(BLOCK);
         if let Some(buffer) = self.block.buffer_mut() {
@@ -255,10 +259,14 @@ impl Input {
         }
         match (&self.format, rest) {
             (None, []) => Err(TapError::Empty { path }),
-            (None, starts) => Err(TapError::Unknown { path, starts: Starts::new(starts) }),
+            (None, _) => Err(self.not_a_capture()),
             (Some(_), []) => Ok(false),
             (Some(_), _) => Err(self.flaw(Flaw::Truncated { what, wanted: total as u64, got })),
         }
+    }
+
+    fn not_a_capture(&self) -> TapError {
+        TapError::Unknown { path: self.path.clone(), starts: Starts::new(self.block.bytes()) }
     }
 
     fn flaw(&self, source: Flaw) -> TapError {

@@ -328,6 +328,19 @@ fn what_is_no_capture_is_said_to_be_none() {
     }
 }
 
+/// Found by the fuzz target `capture_reader`: the reader asked a full block for the bytes that it had.
+#[test]
+fn a_stream_without_end_that_is_no_capture_is_given_up_at_its_first_bytes() {
+    for door in [
+        Source::Stream("zeros".into(), Box::new(io::repeat(0))),
+        Source::Stream("text".into(), Box::new(Cursor::new(b"no capture ".repeat(300_000)))),
+        stream(zstd::bulk::compress(&vec![7; 3 << 20], 1).unwrap()),
+    ] {
+        let error = read(vec![door]).error.unwrap();
+        assert_eq!(error.kind(), ErrorKind::NotACapture);
+    }
+}
+
 #[test]
 fn a_capture_with_a_header_and_no_frames_is_fine() {
     for bytes in [pcap(&[], Precision::Micros, Endian::Big), pcapng(&[], Precision::Micros, Endian::Big)] {
