@@ -83,8 +83,21 @@ enum State {
     /// The window shows in its first byte.
     BrotliBegins,
     Brotli(Box<Brotli>),
-    /// The body has ended, or is broken.
+    /// The body is broken, and the bytes before that were handed out.
+    Broken(&'static str, &'static str),
+    /// The body has ended, or is broken and that was said.
     Over,
+}
+
+/// How one call of a decompressor ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There may be more.
+    Open,
+    /// The body has ended.
+    Over,
+    /// The body is broken.
+    Broken,
 }
 
 /// A decoder of one body.
@@ -119,6 +132,11 @@ impl Decoder {
                     *input = &[];
                     return Step::Done;
                 }
+                State::Broken(name, source) => {
+                    let (name, source) = (*name, *source);
+                    *input = &[];
+                    return self.fail(name, source);
+                }
                 _ if input.is_empty() && !self.full => return Step::Done,
                 State::Deflate(first) => self.state = begin_deflate(*first, input),
                 State::BrotliBegins => match begin_brotli(input) {
@@ -126,14 +144,13 @@ impl Decoder {
                     None => return self.fail("brotli_failed", "HTTP"),
                 },
                 State::Inflate(inflate) => {
-                    let Some((made, over)) = run_inflate(inflate, input, &mut self.piece) else {
-                        return self.fail("inflate_failed", "ZIP");
-                    };
-                    if over {
-                        self.state = State::Over;
-                        break made;
+                    let (made, end) = run_inflate(inflate, input, &mut self.piece);
+                    match end {
+                        End::Over => self.state = State::Over,
+                        End::Broken => self.state = State::Broken("inflate_failed", "ZIP"),
+                        End::Open => {}
                     }
-                    if made > 0 || input.is_empty() {
+                    if made > 0 || (end == End::Open && input.is_empty()) {
                         break made;
                     }
                 }
@@ -186,16 +203,21 @@ fn begin_deflate(first: Option<u8>, input: &mut &[u8]) -> State {
     State::Inflate(inflate)
 }
 
-/// How many bytes were made, and whether the body is over; `None`: it is broken.
-fn run_inflate(inflate: &mut Decompress, input: &mut &[u8], piece: &mut [u8]) -> Option<(usize, bool)> {
+/// How many bytes were made, and how that ended. Where the body is broken, what came before the break was made.
+fn run_inflate(inflate: &mut Decompress, input: &mut &[u8], piece: &mut [u8]) -> (usize, End) {
     let (read, wrote) = (inflate.total_in(), inflate.total_out());
-    let status = inflate.decompress(input, piece, FlushDecompress::Sync).ok()?;
-    let used = usize::try_from(inflate.total_in().wrapping_sub(read)).ok()?;
-    let made = usize::try_from(inflate.total_out().wrapping_sub(wrote)).ok()?;
-    *input = input.get(used..)?;
+    let status = inflate.decompress(input, piece, FlushDecompress::Sync);
+    let used = inflate.total_in().wrapping_sub(read) as usize;
+    let made = (inflate.total_out().wrapping_sub(wrote) as usize).min(piece.len());
+    *input = input.get(used..).unwrap_or_default();
     // No progress with input left would be an endless loop.
-    let stuck = used == 0 && made == 0 && status != Status::StreamEnd && !input.is_empty();
-    (!stuck).then_some((made, status == Status::StreamEnd))
+    let stuck = used == 0 && made == 0 && !input.is_empty();
+    let end = match status {
+        Ok(Status::StreamEnd) => End::Over,
+        Ok(Status::Ok | Status::BufError) if !stuck => End::Open,
+        Ok(_) | Err(_) => End::Broken,
+    };
+    (made, end)
 }
 
 /// Checks the size of the window, which the first byte tells.
@@ -307,6 +329,23 @@ mod tests {
         let (_, failed) = decode(Coding::Deflate, &[&body, b"more"]);
         assert_eq!(failed, Some("inflate_failed"));
         assert_eq!(decode(Coding::Brotli, &[&[0xff; 99]]).1, Some("brotli_failed"));
+    }
+
+    /// Found by the fuzz target `http`: how much came before the break depended on how the body was cut.
+    #[test]
+    fn all_bytes_before_a_break_are_decoded_however_the_body_is_cut() {
+        for at in 0..60 {
+            for mut body in packed(&b"0123456789abcdef, and a little more that does not repeat".repeat(3)) {
+                let at = at % body.len();
+                body[at] ^= 0x55;
+                let bytes: Vec<&[u8]> = body.chunks(1).collect();
+                assert_eq!(
+                    decode(Coding::Deflate, &[&body]),
+                    decode(Coding::Deflate, &bytes),
+                    "broken at {at}"
+                );
+            }
+        }
     }
 
     #[test]
