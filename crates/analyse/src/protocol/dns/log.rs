@@ -241,9 +241,11 @@ impl Session {
             if answer.section == Section::Update && !text.starts_with(b"del:") {
                 text.splice(0..0, *b"add: ");
             }
-            record.answers.get_or_insert_default().push(text.into());
+            // A header may claim more answers than come; most messages have few.
+            let expected = usize::from(header.answers).min(16);
+            record.answers.get_or_insert_with(|| Vec::with_capacity(expected)).push(text.into());
             let ttl = Interval::from_secs(i64::from(answer.ttl));
-            record.ttls.get_or_insert_default().push(ttl);
+            record.ttls.get_or_insert_with(|| Vec::with_capacity(expected)).push(ttl);
         }
     }
 }
@@ -291,7 +293,26 @@ fn shown(answer: &Record<'_>, update: bool) -> Option<Vec<u8>> {
         text.extend_from_slice(format!(" {address}").as_bytes());
         return Some(text);
     }
-    Some(address.to_string().into())
+    Some(shown_address(address))
+}
+
+/// An address as text. Most answers are IPv4 addresses, which are written without the machinery of formatting.
+fn shown_address(address: Address) -> Vec<u8> {
+    let Some(bytes) = address.as_v4() else { return address.to_string().into() };
+    let mut text = Vec::with_capacity(15);
+    for (at, byte) in bytes.into_iter().enumerate() {
+        if at > 0 {
+            text.push(b'.');
+        }
+        if byte >= 100 {
+            text.push(b'0' + byte / 100);
+        }
+        if byte >= 10 {
+            text.push(b'0' + byte / 10 % 10);
+        }
+        text.push(b'0' + byte % 10);
+    }
+    text
 }
 
 fn joined(before: &str, name: &[u8]) -> Vec<u8> {
@@ -343,4 +364,19 @@ fn shown_change(change: &Record<'_>) -> Vec<u8> {
         text.extend_from_slice(&change.name);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_address_is_shown_as_everywhere_else(bytes: [u8; 4]) {
+            let address = Address::v4(bytes);
+            prop_assert_eq!(shown_address(address), address.to_string().into_bytes());
+        }
+    }
 }

@@ -177,6 +177,8 @@ pub struct Reader<'a> {
     netbios: bool,
     pub(super) stopped: bool,
     oddities: Vec<Oddity>,
+    /// The name of the first question, as most pointers lead to it: where it begins, and what it is.
+    first_name: Option<(usize, Name)>,
 }
 
 /// Classes with a meaning of their own in updates.
@@ -188,7 +190,8 @@ impl<'a> Reader<'a> {
     /// `netbios`: it is of the NetBIOS name service.
     pub fn new(bytes: &'a [u8], netbios: bool) -> Option<(Header, Self)> {
         let header = Header::parse(bytes)?;
-        let reader = Self { bytes, at: Header::LEN, netbios, stopped: false, oddities: Vec::new() };
+        let reader =
+            Self { bytes, at: Header::LEN, netbios, stopped: false, oddities: Vec::new(), first_name: None };
         Some((header, reader))
     }
 
@@ -202,9 +205,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Stop`] where there is none.
     pub fn question(&mut self) -> Result<Question, Stop> {
+        let start = self.at;
         let name = self.name(Case::Keep)?;
         if self.left() < 4 {
             return self.stop("DNS_truncated_quest_too_short");
+        }
+        if start == Header::LEN && self.oddities.is_empty() {
+            self.first_name = Some((start, Name::from_slice(&name)));
         }
         Ok(Question { name, qtype: self.u16(), qclass: self.u16() })
     }
@@ -317,6 +324,26 @@ impl<'a> Reader<'a> {
 
     /// A name, its compression undone.
     pub(super) fn name(&mut self, case: Case) -> Result<Name, Stop> {
+        let mut name = match self.name_seen_before() {
+            Some(name) => name,
+            None => self.new_name()?,
+        };
+        if case == Case::Lower {
+            name.make_ascii_lowercase();
+        }
+        Ok(name)
+    }
+
+    /// The name of the first question, if the name here is a pointer to it and nothing else.
+    fn name_seen_before(&mut self) -> Option<Name> {
+        let (start, name) = self.first_name.as_ref()?;
+        let pointer = be16(self.bytes, self.at)?;
+        let name = (usize::from(pointer) == *start | 0xc000).then(|| Name::from_slice(name))?;
+        self.at += 2;
+        Some(name)
+    }
+
+    fn new_name(&mut self) -> Result<Name, Stop> {
         let mut name = Name::new();
         // Where in `name` each pointer began: what a pointer led to is a name of its own, with its own end.
         let mut parts: SmallVec<[usize; 4]> = SmallVec::new();
@@ -349,9 +376,6 @@ impl<'a> Reader<'a> {
             if length >= 2 && name.last() == Some(&b'.') {
                 name.pop();
             }
-        }
-        if case == Case::Lower {
-            name.make_ascii_lowercase();
         }
         Ok(name)
     }
@@ -470,6 +494,19 @@ mod tests {
         body.extend([0, 0]);
         let (name, odd) = name_at(&body, 12);
         assert_eq!((name.len(), odd), (304, vec!["DNS_NAME_too_long"]));
+    }
+
+    #[test]
+    fn a_pointer_to_the_question_gives_the_same_name_as_reading_it_again() {
+        let bytes = message(b"\x03WWW\x02ex\x00\x00\x01\x00\x01\xc0\x0c\x02\x61\x62\xc0\x10\x00");
+        let (_, mut reader) = Reader::new(&bytes, false).unwrap();
+        assert_eq!(reader.question().unwrap().name.as_slice(), b"WWW.ex");
+        let mut again = Reader::new(&bytes, false).unwrap().1;
+        again.at = reader.at;
+        for case in [Case::Lower, Case::Keep] {
+            assert_eq!(reader.name(case), again.name(case));
+            assert_eq!(reader.at, again.at);
+        }
     }
 
     fn walk(bytes: &[u8], netbios: bool) {
