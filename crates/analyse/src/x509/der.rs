@@ -11,6 +11,8 @@ pub const INTEGER: u8 = 0x02;
 pub const BIT_STRING: u8 = 0x03;
 /// OCTET STRING.
 pub const OCTET_STRING: u8 = 0x04;
+/// NULL.
+pub const NULL: u8 = 0x05;
 /// OBJECT IDENTIFIER.
 pub const OID: u8 = 0x06;
 /// UTCTime.
@@ -58,7 +60,8 @@ impl<'a> Reader<'a> {
     /// The next element, of any tag.
     pub fn any(&mut self) -> Option<Element<'a>> {
         let (&tag, after) = self.rest.split_first()?;
-        if tag & 0x1f == 0x1f {
+        // Neither long tags nor the end of contents whose length was not said.
+        if tag & 0x1f == 0x1f || tag == 0 {
             return None;
         }
         let (length, after) = length(after)?;
@@ -96,6 +99,20 @@ impl<'a> Reader<'a> {
     pub fn bits(&mut self) -> Option<&'a [u8]> {
         let (&unused, bytes) = self.expect(BIT_STRING)?.split_first()?;
         (unused <= 7).then_some(bytes)
+    }
+}
+
+impl Element<'_> {
+    /// Whether the contents are such as the type has.
+    pub fn is_sound(&self) -> bool {
+        match self.tag {
+            NULL => self.body.is_empty(),
+            BOOLEAN => self.body.len() == 1,
+            INTEGER => Integer::new(self.body).is_some(),
+            BIT_STRING => self.body.first().is_some_and(|unused| *unused <= 7),
+            OID => super::oid::is_well_formed(self.body),
+            _ => true,
+        }
     }
 }
 
@@ -161,12 +178,6 @@ impl<'a> Integer<'a> {
         }
         let start = if self.is_negative() { -1_i64 } else { 0 };
         Some(self.0.iter().fold(start, |n, b| n << 8 | i64::from(*b)))
-    }
-
-    /// As an unsigned number, whatever the sign bit says: leading zeros are gone.
-    pub fn unsigned(self) -> &'a [u8] {
-        let zeros = self.0.iter().take_while(|b| **b == 0).count();
-        self.0.get(zeros..).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::der::{self, Integer, Reader};
+use super::der::{self, Reader};
 use super::oid;
 use super::parse::{Algorithm, Certificate};
 
@@ -41,12 +41,13 @@ impl Key {
 
 fn rsa(key: &[u8]) -> Option<Key> {
     let mut parts = Reader::new(key).inside(der::SEQUENCE)?;
-    let modulus = parts.integer()?;
-    let exponent = parts.integer()?;
+    // Numbers of a key may be padded, and their sign does not count.
+    let modulus = unsigned(parts.expect(der::INTEGER)?);
+    let exponent = unsigned(parts.expect(der::INTEGER)?);
     parts.is_empty().then(|| Key {
         kind: Some("rsa"),
-        length: size(modulus.unsigned()),
-        exponent: decimal(exponent.unsigned()),
+        length: size(modulus),
+        exponent: decimal(exponent),
         curve: None,
     })
 }
@@ -56,19 +57,14 @@ fn dsa(algorithm: &Algorithm<'_>, key: &[u8]) -> Option<Key> {
     let p = match algorithm.parameters {
         Some(e) if e.tag == der::SEQUENCE => {
             let mut r = Reader::new(e.body);
-            let p = r.integer()?;
-            r.integer()?;
-            r.integer()?;
-            Some(p)
+            let p = r.expect(der::INTEGER)?;
+            r.expect(der::INTEGER)?;
+            r.expect(der::INTEGER)?;
+            Some(unsigned(p))
         }
         _ => None,
     };
-    Some(Key {
-        kind: Some("dsa"),
-        length: p.map(Integer::unsigned).and_then(size),
-        exponent: None,
-        curve: None,
-    })
+    Some(Key { kind: Some("dsa"), length: p.and_then(size), exponent: None, curve: None })
 }
 
 fn ec(algorithm: &Algorithm<'_>, key: &[u8]) -> Option<Key> {
@@ -92,10 +88,10 @@ fn explicit(body: &[u8]) -> Option<(Option<&'static str>, Option<u64>, usize)> {
     r.integer()?;
     let mut field = r.inside(der::SEQUENCE)?;
     field.expect(der::OID)?;
-    let prime = field.integer()?.unsigned();
+    let prime = unsigned(field.expect(der::INTEGER)?);
     r.expect(der::SEQUENCE)?;
     r.expect(der::OCTET_STRING)?;
-    let order = r.integer()?.unsigned();
+    let order = unsigned(r.expect(der::INTEGER)?);
     let bits = der::bit_length(order);
     let named = CURVES.iter().find(|c| c.2 == bits && c.3 == prime.len() && known_order(order, c.1));
     Some((named.map(|c| c.1), size(order), prime.len()))
@@ -113,6 +109,11 @@ fn is_point(key: &[u8], field: usize) -> bool {
         Some((4 | 6 | 7, rest)) => rest.len() == field.saturating_mul(2),
         _ => false,
     }
+}
+
+fn unsigned(body: &[u8]) -> &[u8] {
+    let zeros = body.iter().take_while(|b| **b == 0).count();
+    body.get(zeros..).unwrap_or_default()
 }
 
 fn size(number: &[u8]) -> Option<u64> {

@@ -73,7 +73,7 @@ pub(super) fn read<'a>(
         out.net_weird(now, "x509_cert_parse_error", None, None);
         return None;
     };
-    let fingerprint = Fingerprint::of(bytes);
+    let fingerprint = Fingerprint::of(certificate.whole);
     let recorder = Recorder { out, now, left: MAX_ELEMENTS_TOTAL, cut: false };
     let record = recorder.record(&certificate, fingerprint.clone(), role);
     Some((fingerprint, certificate, record))
@@ -265,6 +265,15 @@ mod tests {
         assert_eq!(r.san_ip.as_ref().map(Vec::len), Some(2));
         assert_eq!((r.ca, r.path_len), (Some(true), Some(3)));
         assert!(r.host_cert && !r.client_cert);
+    }
+
+    #[test]
+    fn what_follows_a_certificate_is_no_part_of_its_fingerprint() {
+        let mut bytes = testing::certificate();
+        let (alone, _) = logged(&bytes);
+        bytes.extend([0; 9]);
+        let (followed, _) = logged(&bytes);
+        assert_eq!(alone[0].fingerprint, followed[0].fingerprint);
     }
 
     #[test]

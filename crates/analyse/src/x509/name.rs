@@ -114,15 +114,17 @@ fn is_valid(value: &Element<'_>) -> bool {
         tag::UTF8 => std::str::from_utf8(value.body).is_ok(),
         tag::BMP => value.body.len().is_multiple_of(2),
         tag::UNIVERSAL => value.body.len().is_multiple_of(4),
+        der::BIT_STRING => value.is_sound(),
         der::BOOLEAN
         | der::INTEGER
         | der::OCTET_STRING
-        | 0x05
+        | der::NULL
         | der::OID
         | der::UTC_TIME
-        | der::GENERALIZED_TIME
-        | der::SET => false,
-        _ => true,
+        | der::GENERALIZED_TIME => false,
+        der::SEQUENCE => true,
+        // What is left of the universal types, none of which is made of others.
+        other => other < 0x20,
     }
 }
 

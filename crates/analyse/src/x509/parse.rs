@@ -11,6 +11,8 @@ use super::oid;
 /// A certificate, as it stands in the bytes.
 #[derive(Clone, Debug)]
 pub struct Certificate<'a> {
+    /// All of its bytes.
+    pub whole: &'a [u8],
     /// The version as logs count: 3 for X.509v3.
     pub version: u64,
     /// The serial number.
@@ -59,7 +61,8 @@ pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 29, 19];
 impl<'a> Certificate<'a> {
     /// Reads a certificate from the start of `bytes`; what follows it does not matter.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let mut outer = Reader::new(bytes).inside(der::SEQUENCE)?;
+        let whole = Reader::new(bytes).any().filter(|e| e.tag == der::SEQUENCE)?;
+        let mut outer = Reader::new(whole.body);
         let mut tbs = outer.inside(der::SEQUENCE)?;
         let signature_algorithm = Algorithm::parse(&mut outer)?;
         outer.bits()?;
@@ -83,8 +86,9 @@ impl<'a> Certificate<'a> {
             }
         }
         let extensions = extensions(&mut tbs)?;
-        let whole = outer.is_empty() && tbs.is_empty() && validity.is_empty() && key_info.is_empty();
-        whole.then_some(Self {
+        let ended = outer.is_empty() && tbs.is_empty() && validity.is_empty() && key_info.is_empty();
+        ended.then_some(Self {
+            whole: whole.whole,
             version,
             serial,
             issuer,
@@ -109,7 +113,7 @@ impl<'a> Algorithm<'a> {
     fn parse(r: &mut Reader<'a>) -> Option<Self> {
         let mut inner = r.inside(der::SEQUENCE)?;
         let oid = inner.expect(der::OID).filter(|o| oid::is_well_formed(o))?;
-        let parameters = if inner.is_empty() { None } else { Some(inner.any()?) };
+        let parameters = if inner.is_empty() { None } else { Some(inner.any().filter(Element::is_sound)?) };
         inner.is_empty().then_some(Self { oid, parameters })
     }
 }
