@@ -84,7 +84,7 @@ impl Stage {
             resp_p: port,
         };
         let key = UidKey([7; 16]);
-        let connection = Connection { uid: Uid::NONE, id, transport, start, partial, services: Vec::new() };
+        let connection = Connection::new(Uid::NONE, id, transport, start, partial);
         Self {
             connection,
             files: Files::new(),

@@ -5,7 +5,7 @@ use weir_wire::{ConnId, Time, Uid, UidKey};
 
 use crate::Config;
 use crate::file::Files;
-use crate::protocol::Kind;
+use crate::protocol::{Kind, http};
 
 /// Which endpoint of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -82,9 +82,16 @@ pub struct Connection {
     pub partial: bool,
     /// The services confirmed so far, in the order of confirmation (conn.log `service`).
     pub services: Vec<&'static str>,
+    /// What its HTTP analysers share: one inside of another's tunnel goes on with the same numbers and records.
+    pub http: Option<Box<http::Log>>,
 }
 
 impl Connection {
+    /// A connection that nothing is known of yet but who talks.
+    pub const fn new(uid: Uid, id: ConnId, transport: Transport, start: Time, partial: bool) -> Self {
+        Self { uid, id, transport, start, partial, services: Vec::new(), http: None }
+    }
+
     /// Adds a service unless it is there.
     pub fn add_service(&mut self, service: &'static str) {
         if !self.services.contains(&service) {

@@ -30,8 +30,7 @@ impl<A: Analyze> Bench<A> {
             resp_p: port,
         };
         let start = Time::from_parts(1_700_000_000, 0);
-        let connection =
-            Connection { uid: Uid::NONE, id, transport, start, partial: false, services: Vec::new() };
+        let connection = Connection::new(Uid::NONE, id, transport, start, false);
         Self {
             analyser,
             connection,

@@ -52,6 +52,7 @@ const METHODS: [&[u8]; 21] = [
 ];
 
 /// A request with its reply, as far as they were seen.
+#[derive(Clone, Debug)]
 pub struct Transaction {
     /// What will be logged.
     pub record: Box<Http>,
@@ -63,22 +64,34 @@ pub struct Transaction {
     pub filename: Option<Text>,
 }
 
-/// The log of one connection.
-#[derive(Default)]
+/// The log of one connection, shared by the HTTP analysers on it: of what a tunnel carries, Zeek's scripts make records
+/// as if it had followed on the same connection.
+#[derive(Clone, Default, Debug)]
 pub struct Log {
     /// The transactions by number, in ascending order.
     pending: Vec<(u64, Transaction)>,
     current_request: u64,
     current_response: u64,
     depth: u64,
-    /// The files that the entities in progress carry.
-    carried: Carried,
     tunnelled: bool,
+    /// How many analysers write to it.
+    users: u32,
 }
 
 impl Log {
-    /// Something happened.
-    pub fn hear(&mut self, event: Event<'_>, cx: &mut Context<'_>) {
+    /// One more analyser writes to it.
+    pub const fn attach(&mut self) {
+        self.users = self.users.saturating_add(1);
+    }
+
+    /// One analyser less does. Whether it was the last.
+    pub const fn detach(&mut self) -> bool {
+        self.users = self.users.saturating_sub(1);
+        self.users == 0
+    }
+
+    /// Something happened to the analyser whose entities carry `carried`.
+    pub fn hear(&mut self, event: Event<'_>, carried: &mut Carried, cx: &mut Context<'_>) {
         match event {
             Event::Confirmed => cx.confirm(),
             Event::Violation(reason) => cx.violate(reason, None),
@@ -93,21 +106,21 @@ impl Log {
                     *count += 1;
                 }
                 transaction.filename = None;
-                self.carried.begin(side);
+                carried.begin(side);
             }
             Event::Header { side, header } => self.header(side, header, cx),
             Event::Size { side, total } => {
-                if let Some(file) = self.file(side, cx) {
+                if let Some(file) = self.file(side, carried, cx) {
                     cx.file_size(file, total);
                 }
             }
-            Event::Data { side, at, bytes } => self.data(side, at, bytes, cx),
+            Event::Data { side, at, bytes } => self.data(side, at, bytes, carried, cx),
             Event::Gap { side, len } => {
-                if let Some(file) = self.file(side, cx) {
+                if let Some(file) = self.file(side, carried, cx) {
                     cx.file_gap(file, len);
                 }
             }
-            Event::End { side, partial } => self.end_entity(side, partial, cx),
+            Event::End { side, partial } => self.end_entity(side, partial, carried, cx),
             Event::Done { side, body_length } => self.done(side, body_length, cx),
             Event::HandOver { to: Successor::Unknown, rest } => cx.hand_over(None, rest),
             // WebSocket's analyser will take over here; nothing else would understand the bytes.
@@ -241,28 +254,35 @@ impl Log {
     }
 
     /// The file that the innermost entity of `side` carries; it is opened if it is not.
-    fn file(&mut self, side: Side, cx: &mut Context<'_>) -> Option<FileHandle> {
+    fn file(&mut self, side: Side, carried: &mut Carried, cx: &mut Context<'_>) -> Option<FileHandle> {
         let number = self.current(side);
         let at = self.find(number).ok();
         let transaction = at.and_then(|at| self.pending.get_mut(at)).map(|(_, transaction)| transaction);
-        self.carried.open(side, number, transaction, cx)
+        carried.open(side, number, transaction, cx)
     }
 
-    fn data(&mut self, side: Side, at: Option<u64>, bytes: &[u8], cx: &mut Context<'_>) {
-        let Some(file) = self.file(side, cx) else { return };
+    fn data(
+        &mut self,
+        side: Side,
+        at: Option<u64>,
+        bytes: &[u8],
+        carried: &mut Carried,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(file) = self.file(side, carried, cx) else { return };
         match at {
             Some(at) => cx.file_data_at(file, at, bytes),
             None => cx.file_data(file, bytes),
         }
-        let told = self.carried.fed(side, bytes.len() as u64, cx);
+        let told = carried.fed(side, bytes.len() as u64, cx);
         self.note_type(side, told);
     }
 
-    fn end_entity(&mut self, side: Side, partial: bool, cx: &mut Context<'_>) {
+    fn end_entity(&mut self, side: Side, partial: bool, carried: &mut Carried, cx: &mut Context<'_>) {
         let number = self.current(side);
         let at = self.find(number).ok();
         let transaction = at.and_then(|at| self.pending.get(at)).map(|(_, transaction)| transaction);
-        let told = self.carried.end(side, partial, transaction, cx);
+        let told = carried.end(side, partial, transaction, cx);
         self.note_type(side, told);
         if let Some(transaction) = self.get(number) {
             transaction.filename = None;

@@ -16,49 +16,62 @@ mod range;
 #[cfg(test)]
 mod tests;
 
+pub use self::log::Log;
+
 use self::event::{Event, Listener};
-use self::log::Log;
+use self::files::Carried;
 use self::parse::Parser;
 use crate::context::{Context, Side};
 use crate::protocol::Analyze;
 
 /// The analyser.
+#[derive(Default)]
 pub struct Http {
     parser: Parser,
-    log: Log,
+    carried: Carried,
+    /// It is counted among those who write to the connection's log.
+    attached: bool,
 }
 
 impl Http {
     /// A new analyser.
     pub fn new() -> Self {
-        Self { parser: Parser::new(), log: Log::default() }
+        Self::default()
     }
-}
 
-impl Default for Http {
-    fn default() -> Self {
-        Self::new()
+    /// Calls the parser; what it tells goes to the connection's log.
+    fn parse(&mut self, cx: &mut Context<'_>, call: impl FnOnce(&mut Parser, &mut Heard<'_, '_>)) {
+        let mut log = cx.connection.http.take().unwrap_or_default();
+        if !std::mem::replace(&mut self.attached, true) {
+            log.attach();
+        }
+        let Self { parser, carried, .. } = self;
+        call(parser, &mut Heard { log: &mut log, carried, cx });
+        cx.connection.http = Some(log);
     }
 }
 
 impl Analyze for Http {
     fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
         if !cx.connection.partial {
-            self.parser.data(side, bytes, &mut Heard { log: &mut self.log, cx });
+            self.parse(cx, |parser, heard| parser.data(side, bytes, heard));
         }
     }
 
     fn gap(&mut self, cx: &mut Context<'_>, side: Side, len: u64) {
-        self.parser.gap(side, len, &mut Heard { log: &mut self.log, cx });
+        self.parse(cx, |parser, heard| parser.gap(side, len, heard));
     }
 
     fn end(&mut self, cx: &mut Context<'_>, side: Side) {
-        self.parser.end(side, &mut Heard { log: &mut self.log, cx });
+        self.parse(cx, |parser, heard| parser.end(side, heard));
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
-        self.parser.finish(&mut Heard { log: &mut self.log, cx });
-        self.log.finish(cx);
+        self.parse(cx, |parser, heard| parser.finish(heard));
+        let last = cx.connection.http.take_if(|log| log.detach());
+        if let Some(mut log) = last {
+            log.finish(cx);
+        }
     }
 
     fn wants_payload(&self) -> bool {
@@ -69,12 +82,13 @@ impl Analyze for Http {
 /// Passes on what the parser tells.
 struct Heard<'a, 'c> {
     log: &'a mut Log,
+    carried: &'a mut Carried,
     cx: &'a mut Context<'c>,
 }
 
 impl Listener for Heard<'_, '_> {
     fn hear(&mut self, event: Event<'_>) {
-        self.log.hear(event, self.cx);
+        self.log.hear(event, self.carried, self.cx);
     }
 
     fn grant(&mut self, bytes: usize) -> bool {

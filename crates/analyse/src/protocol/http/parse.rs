@@ -334,6 +334,10 @@ impl Parser {
             self.begin_reply(None, out);
             self.begin_message(Side::Resp, self.expect_body(), out);
             self.deliver(Side::Resp, &[], true, out);
+            if self.resp.state != State::Raw {
+                // It has no body (another request, HEAD, came meanwhile): the bytes are of something else.
+                return self.data(Side::Resp, bytes, out);
+            }
         }
         self.deliver(Side::Resp, bytes, false, out);
     }

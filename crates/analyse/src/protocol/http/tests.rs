@@ -247,6 +247,16 @@ fn what_is_no_http_is_a_violation() {
     assert_eq!(parse(&[(Side::Resp, b"SSH-2.0-x\r\n")]), ["violation not a http reply line"]);
 }
 
+/// Found by a property: where the call ended decided whether the bytes were looked at.
+#[test]
+fn bytes_behind_a_0_9_reply_without_body_are_looked_at() {
+    let heard = parse(&[
+        (Side::Orig, b"GET /old\r\n\r\nHEAD / HTTP/1.0\r\n"),
+        (Side::Resp, b"neither header nor body\r\n"),
+    ]);
+    assert!(heard.contains(&"violation not a http reply line".to_owned()));
+}
+
 #[test]
 fn nested_parts_are_bounded() {
     let mut bytes =
@@ -342,6 +352,24 @@ fn a_request_that_ends_behind_its_reply_makes_a_record_of_its_own() {
     let all = records(&bench);
     let seen: Vec<_> = all.iter().map(|r| (r.trans_depth, r.status_code, r.request_body_len)).collect();
     assert_eq!(seen, [(1, Some(413), 0), (2, None, 4)]);
+}
+
+#[test]
+fn what_a_tunnel_carries_is_counted_on() {
+    let mut outer = bench();
+    outer.data(Side::Orig, b"CONNECT h:80 HTTP/1.1\r\n\r\n");
+    outer.data(Side::Resp, b"HTTP/1.1 200 OK\r\n\r\n");
+    let tunnel = std::mem::take(&mut outer.analyser);
+    outer.data(Side::Orig, b"GET / HTTP/1.1\r\n\r\n");
+    outer.data(Side::Resp, b"HTTP/1.1 204 None\r\n\r\n");
+    let seen: Vec<_> = records(&outer).iter().map(|r| (r.trans_depth, r.status_code)).collect();
+    assert_eq!(seen, [(2, Some(204))]);
+    outer.finish();
+    assert!(outer.connection.http.is_some(), "the tunnel's own analyser still writes to the log");
+    outer.analyser = tunnel;
+    outer.finish();
+    assert!(outer.connection.http.is_none());
+    assert!(records(&outer).iter().any(|r| r.trans_depth == 1 && r.status_code == Some(200)));
 }
 
 #[test]
