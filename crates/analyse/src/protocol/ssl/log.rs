@@ -66,11 +66,6 @@ impl Session {
         self.start.get_or_insert(now);
     }
 
-    /// Whether the record is written.
-    pub const fn is_logged(&self) -> bool {
-        self.logged
-    }
-
     fn letter(&mut self, cx: &mut Context<'_>, client: bool, letter: u8, source: &'static str) {
         if self.history.len() == MAX_HISTORY {
             return;

@@ -120,7 +120,8 @@ impl Ssl {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, side: Side, mut bytes: &[u8]) {
-        while !self.handshake.skip {
+        // Zeek reads on to the end of a packet; here a record is the end, so that packets do not matter.
+        while !self.handshake.is_over() {
             let Some(stream) = self.sides.get_mut(side.index()) else { return };
             match stream.records.pull(&mut bytes) {
                 None => return,
@@ -130,9 +131,6 @@ impl Ssl {
                 },
                 Some(Step::Skipped) => self.record(cx, side, None),
                 Some(Step::Body(body)) => self.record(cx, side, Some(body)),
-            }
-            if self.handshake.violated && self.handshake.session.is_logged() {
-                return;
             }
         }
     }
@@ -195,9 +193,7 @@ impl Analyze for Ssl {
         self.read(cx, side, bytes);
         if self.handshake.is_over() {
             self.done = true;
-            if self.handshake.violated || self.handshake.skip {
-                self.handshake.session.log(cx);
-            }
+            self.handshake.session.log(cx);
             self.sides = <[Stream; 2]>::default();
             self.handshake.release();
         }
