@@ -74,7 +74,7 @@ pub(super) fn read<'a>(
         return None;
     };
     let fingerprint = Fingerprint::of(certificate.whole);
-    let recorder = Recorder { out, now, left: MAX_ELEMENTS_TOTAL, cut: false };
+    let recorder = Recorder { out, now, left: MAX_ELEMENTS_TOTAL, cut: false, cut_text: false };
     let record = recorder.record(&certificate, fingerprint.clone(), role);
     Some((fingerprint, certificate, record))
 }
@@ -87,6 +87,8 @@ struct Recorder<'o> {
     left: usize,
     /// Whether a list was cut.
     cut: bool,
+    /// Whether a text was cut.
+    cut_text: bool,
 }
 
 impl Recorder<'_> {
@@ -156,9 +158,9 @@ impl Recorder<'_> {
         (record.san_dns, record.san_uri, record.san_email, record.san_ip) = (None, None, None, None);
         for name in names {
             match name {
-                GeneralName::Dns(n) => add(&mut record.san_dns, text(n)),
-                GeneralName::Uri(n) => add(&mut record.san_uri, text(n)),
-                GeneralName::Email(n) => add(&mut record.san_email, text(n)),
+                GeneralName::Dns(n) => add(&mut record.san_dns, self.text(n)),
+                GeneralName::Uri(n) => add(&mut record.san_uri, self.text(n)),
+                GeneralName::Email(n) => add(&mut record.san_email, self.text(n)),
                 GeneralName::Ip(n) => match address(n) {
                     Some(address) => add(&mut record.san_ip, address),
                     None => self.weird("x509_san_ip_length", Some(n.len().to_string().into())),
@@ -166,6 +168,12 @@ impl Recorder<'_> {
                 GeneralName::Other => {}
             }
         }
+    }
+
+    /// A text, cut where it is longer than a record may show.
+    fn text(&mut self, bytes: &[u8]) -> Text {
+        self.cut_text |= bytes.len() > MAX_TEXT;
+        Text::from(bytes.get(..MAX_TEXT).unwrap_or(bytes))
     }
 
     /// Cuts lists that are longer than a record may be.
@@ -176,6 +184,9 @@ impl Recorder<'_> {
         self.cut_list(&mut record.san_ip);
         if self.cut {
             self.weird("log_container_field_truncated", Some("X509::LOG".into()));
+        }
+        if self.cut_text {
+            self.weird("log_string_field_truncated", Some("X509::LOG".into()));
         }
     }
 
@@ -192,10 +203,6 @@ impl Recorder<'_> {
 
 fn add<T>(list: &mut Option<Vec<T>>, value: T) {
     list.get_or_insert_default().push(value);
-}
-
-fn text(bytes: &[u8]) -> Text {
-    Text::from(bytes.get(..MAX_TEXT).unwrap_or(bytes))
 }
 
 fn address(bytes: &[u8]) -> Option<Address> {

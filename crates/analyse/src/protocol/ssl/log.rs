@@ -18,6 +18,8 @@ use crate::x509::{self, Fingerprint, Role};
 const MAX_HISTORY: usize = 100;
 /// Most fingerprints of a chain that a record shows (Zeek: Log::default_max_field_container_elements).
 const MAX_FINGERPRINTS: usize = 100;
+/// Most bytes of a text that a record shows (Zeek: Log::default_max_field_string_bytes).
+const MAX_TEXT: usize = 4096;
 /// Most certificates of a session that are looked at; the record shows fewer.
 const MAX_CERTIFICATES: usize = 256;
 /// Bytes of a session's name; Zeek pads shorter ones and takes longer ones as absent.
@@ -275,9 +277,14 @@ impl Session {
         self.logged = true;
         let sni_matches_cert = self.matches();
         let (server, client) = match self.chains.take() {
-            Some(chains) => (Some(shown(chains.server)), Some(shown(chains.client))),
+            Some(chains) => (Some(shown(cx, chains.server)), Some(shown(cx, chains.client))),
             None => (None, None),
         };
+        let mut server_name = self.server_name.take().map(<[u8]>::into_vec);
+        if let Some(name) = server_name.as_mut().filter(|name| name.len() > MAX_TEXT) {
+            name.truncate(MAX_TEXT);
+            cx.out.net_weird(cx.now, "log_string_field_truncated", Some("SSL::LOG".into()), None);
+        }
         cx.emit(Ssl {
             ts,
             uid: ConnUid(cx.connection.uid),
@@ -285,7 +292,7 @@ impl Session {
             version: self.version.map(names::version),
             cipher: self.cipher.map(ciphers::name),
             curve: self.curve.map(names::group),
-            server_name: self.server_name.take().map(|n| Text::from(n.into_vec())),
+            server_name: server_name.map(Text::from),
             resumed: self.resumed,
             last_alert: self.last_alert.map(names::alert),
             next_protocol: self.next_protocol.take().map(|n| Text::from(n.into_vec())),
@@ -312,6 +319,9 @@ fn padded(id: &[u8]) -> Option<[u8; SESSION_ID]> {
     out.iter().any(|b| *b != 0).then_some(out)
 }
 
-fn shown(chain: Vec<Fingerprint>) -> Vec<Text> {
+fn shown(cx: &mut Context<'_>, chain: Vec<Fingerprint>) -> Vec<Text> {
+    if chain.len() > MAX_FINGERPRINTS {
+        cx.out.net_weird(cx.now, "log_container_field_truncated", Some("SSL::LOG".into()), None);
+    }
     chain.into_iter().take(MAX_FINGERPRINTS).map(|f| f.0).collect()
 }

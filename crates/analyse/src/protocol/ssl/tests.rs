@@ -374,3 +374,12 @@ proptest! {
         prop_assert!(logged(&stream).len() <= 1 && logged(&datagrams).len() <= 1);
     }
 }
+
+#[test]
+fn a_name_that_is_too_long_is_cut_and_that_is_said() {
+    let mut bench = tls();
+    bench.data(Side::Orig, &record(22, &client_hello(&[], &server_name(&[b'a'; 5000]))));
+    bench.finish();
+    assert_eq!(logged(&bench)[0].server_name.as_ref().unwrap().as_bytes().len(), 4096);
+    assert_eq!(bench.weirds(), [("log_string_field_truncated".into(), text("SSL::LOG"))]);
+}
