@@ -172,7 +172,7 @@ pub fn run(kind: Kind, transport: Transport, port: u16, input: &[u8]) {
     };
     let whole = play(usize::MAX);
     // What an analyser makes of the rest of a call in which it gave up is its own affair. SSH judges logins by the lengths of
-    // segments, as Zeek does. HTTP is not there yet: an LF in another packet than its CR can count as body.
+    // segments, and HTTP says some weirds once for each call, as Zeek does.
     let comparable = match kind {
         Kind::Ssh | Kind::Http => false,
         Kind::Dns | Kind::Ssl | Kind::Dtls => transport == Transport::Tcp && !whole.violated,
