@@ -172,11 +172,9 @@ pub fn run(kind: Kind, transport: Transport, port: u16, input: &[u8]) {
     };
     let whole = play(usize::MAX);
     // What an analyser makes of the rest of a call in which it gave up is its own affair. SSH judges logins by the lengths of
-    // segments, and HTTP says some weirds once for each call, as Zeek does.
-    let comparable = match kind {
-        Kind::Ssh | Kind::Http => false,
-        Kind::Dns | Kind::Ssl | Kind::Dtls => transport == Transport::Tcp && !whole.violated,
-    };
+    // segments, as Zeek does, and HTTP says how much of a call follows a CONNECT.
+    let follows = whole.records.contains("protocol_data_with_HTTP");
+    let comparable = transport == Transport::Tcp && kind != Kind::Ssh && !whole.violated && !follows;
     if comparable && flags & SPLIT != 0 {
         let piece = 1 + usize::from(flags >> 4);
         assert_eq!(whole.records, play(piece).records, "the records in pieces of {piece} bytes");

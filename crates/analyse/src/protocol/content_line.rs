@@ -18,6 +18,8 @@ pub enum Piece<'a> {
     Line(Cow<'a, [u8]>),
     /// Bytes that are not cut into lines.
     Plain(&'a [u8]),
+    /// The bytes that [`ContentLine::set_due`] announced are over. Told once.
+    Over,
 }
 
 /// Which single characters end a line, next to CR LF.
@@ -84,10 +86,16 @@ impl ContentLine {
         self.plain = len;
     }
 
-    /// A line that has begun is over after `len` bytes from here, without a line end (`None`: no such limit).
+    /// After `len` bytes from here comes [`Piece::Over`], and before that a line that has begun, with or without its end
+    /// (`None`: no such limit).
     pub const fn set_due(&mut self, len: Option<u64>) {
         self.due = len;
         self.due_is_new = true;
+    }
+
+    /// How many of those bytes are still to come.
+    pub const fn due(&self) -> Option<u64> {
+        self.due
     }
 
     /// Which single characters end a line.
@@ -109,8 +117,8 @@ impl ContentLine {
     /// The next piece of what was held and `rest`; `rest` is moved on. `odd` is told the names of weirds.
     pub fn next<'a>(&mut self, rest: &mut &'a [u8], odd: &mut impl FnMut(&'static str)) -> Option<Piece<'a>> {
         loop {
-            if let Some(line) = self.line_without_end(odd) {
-                return Some(Piece::Line(line));
+            if let Some(piece) = self.over(odd) {
+                return Some(piece);
             }
             if self.stopped {
                 *rest = &[];
@@ -169,17 +177,17 @@ impl ContentLine {
         self.due_is_new = false;
     }
 
-    /// The line that is over because its announced bytes are.
-    fn line_without_end<'a>(&mut self, odd: &mut impl FnMut(&'static str)) -> Option<Cow<'a, [u8]>> {
+    /// What comes when the announced bytes are over: the line that has begun, then word of it.
+    fn over<'a>(&mut self, odd: &mut impl FnMut(&'static str)) -> Option<Piece<'a>> {
         if self.due != Some(0) || self.due_is_new && self.lf_owed {
             return None;
         }
-        self.due = None;
         if self.held.is_empty() {
-            return None;
+            self.due = None;
+            return Some(Piece::Over);
         }
         odd("line_terminated_without_CRLF");
-        Some(Cow::Owned(std::mem::take(&mut self.held)))
+        Some(Piece::Line(Cow::Owned(std::mem::take(&mut self.held))))
     }
 
     /// The line that ends in `window`, or `None` if all of it was put aside; and how many bytes were used.
@@ -282,6 +290,7 @@ mod tests {
                 lines.push(match piece {
                     Piece::Line(line) => line.into_owned(),
                     Piece::Plain(bytes) => [b"plain:", bytes].concat(),
+                    Piece::Over => b"over".to_vec(),
                 });
             }
             assert!(rest.is_empty());
@@ -350,7 +359,7 @@ mod tests {
         let mut splitter = ContentLine::new(99);
         splitter.set_due(Some(5));
         let (got, odd) = lines(&mut splitter, &[b"--x", b"--GET /\r\n"]);
-        assert_eq!(got, [&b"--x--"[..], b"GET /"]);
+        assert_eq!(got, [&b"--x--"[..], b"over", b"GET /"]);
         assert_eq!(odd, ["line_terminated_without_CRLF"]);
     }
 

@@ -86,6 +86,8 @@ pub struct Entity {
     pub coding: Coding,
     /// Its decoder, once there is a body.
     pub decoder: Option<Decoder>,
+    /// The line end behind the last line has not been decoded.
+    pub owes_line_end: bool,
     /// How much decoder memory was granted.
     pub granted: usize,
     /// The part of a file that it is.
@@ -111,6 +113,7 @@ impl Entity {
             body_length: 0,
             coding: Coding::Identity,
             decoder: None,
+            owes_line_end: false,
             granted: 0,
             range: None,
             out: Outgoing { offset: None, size: None },

@@ -24,7 +24,7 @@ const MAX_PENDING: usize = 100;
 const MAX_HELD: usize = 2 * MAX_PENDING;
 
 /// Header fields that tell of a proxy; one record names at most so many of their values.
-const MAX_PROXIED: usize = 64;
+const MAX_PROXIED: usize = 100;
 
 /// Methods that are not weird.
 const METHODS: [&[u8]; 21] = [

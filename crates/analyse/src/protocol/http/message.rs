@@ -101,6 +101,11 @@ impl Message {
         s.out.hear(Event::Gap { side: s.side, len });
         entity.out.skip(len);
         let signed = i64::try_from(len).unwrap_or(i64::MAX);
+        if entity.content.kind != Kind::Leaf {
+            // The splitter counts the bytes of the outermost body.
+            entity.due =
+                s.lines.due().filter(|_| level == 0).and_then(|due| i64::try_from(due).ok()).unwrap_or(0);
+        }
         let inside = if entity.chunk == Chunk::None {
             entity.content_length.is_some()
         } else {
@@ -112,6 +117,9 @@ impl Message {
         entity.body_length = entity.body_length.saturating_add(len);
         entity.due -= signed;
         s.set_plain(entity.due);
+        if let Some(due) = s.lines.due() {
+            s.lines.set_due(Some(due.saturating_sub(len)));
+        }
         if entity.due == 0 && entity.chunk == Chunk::Data {
             entity.chunk = Chunk::DataEnd;
         } else if entity.due == 0 {
@@ -132,11 +140,6 @@ impl Message {
             self.header_line(level, data, s);
         } else if entity.content.kind != Kind::Leaf {
             self.body(level, data, is_line, s);
-            let len = data.len() + if is_line { 2 } else { 0 };
-            let counted = self.entities.first().and_then(|e| e.content_length).is_some_and(|n| n > 0);
-            if level == 0 && counted {
-                self.count(level, len, s);
-            }
         } else if entity.chunk != Chunk::None {
             self.chunk(level, data, s);
         } else if entity.content_length.is_some() {
@@ -222,7 +225,8 @@ impl Message {
                 entity.due = length;
                 s.set_plain(length);
             }
-            None if s.facts.connection_close || entity.coding != Coding::Identity => {
+            // Of a part, Zeek takes all that follows; then where it ends would depend on how the stream is cut.
+            None if level == 0 && (s.facts.connection_close || entity.coding != Coding::Identity) => {
                 entity.due = UNTIL_CLOSE;
                 s.set_plain(UNTIL_CLOSE);
             }
@@ -239,10 +243,7 @@ impl Message {
         }
         match entity.content_length {
             Some(0) if level == 0 => self.end_of_data(level, s),
-            Some(length) if level == 0 => {
-                entity.due = length;
-                s.lines.set_due(u64::try_from(length).ok());
-            }
+            Some(length) if level == 0 => s.lines.set_due(u64::try_from(length).ok()),
             _ => {}
         }
     }
@@ -284,18 +285,37 @@ impl Message {
         let Some(mut decoder) = self.decoder(level, s.out) else {
             return self.body_clear(level, data, is_line, s);
         };
-        let mut input = data;
+        // A line end between lines of a coded part belongs to it; the last one belongs to the boundary. Of a coded body that
+        // itself has parts the line ends are lost, as in Zeek.
+        let owed = self.entities.get_mut(level).is_some_and(|entity| {
+            let owes = is_line && entity.content.kind == Kind::Leaf;
+            std::mem::replace(&mut entity.owes_line_end, owes)
+        });
+        let end: &[u8] = if owed { b"\r\n" } else { b"" };
+        for mut input in [end, data] {
+            self.decode(level, &mut decoder, &mut input, s);
+        }
+        if let Some(entity) = self.entities.get_mut(level).filter(|e| !e.ended) {
+            entity.decoder = Some(decoder);
+        }
+    }
+
+    /// Decodes `input`.
+    fn decode<L: Listener>(
+        &mut self,
+        level: usize,
+        decoder: &mut Decoder,
+        input: &mut &[u8],
+        s: &mut Scope<'_, L>,
+    ) {
         loop {
-            match decoder.step(&mut input) {
+            match decoder.step(input) {
                 Step::Data(piece) => self.body_clear(level, piece, false, s),
                 Step::Done => break,
                 Step::Failed(name, source) => {
                     s.out.hear(Event::Weird { name, addl: None, source: Some(source) });
                 }
             }
-        }
-        if let Some(entity) = self.entities.get_mut(level).filter(|e| !e.ended) {
-            entity.decoder = Some(decoder);
         }
     }
 
@@ -325,7 +345,11 @@ impl Message {
         if entity.ended {
             return;
         }
-        match entity.content.boundary(data) {
+        // A boundary is a line. Zeek takes any bytes that a call begins with for one; and so do we where a coded body has
+        // parts, because what is decoded has no lines.
+        let may_bound = is_line || entity.coding != Coding::Identity;
+        let boundary = if may_bound { entity.content.boundary(data) } else { Boundary::None };
+        match boundary {
             Boundary::Part => {
                 self.end_child(level, s);
                 return self.begin_child(level, s);
@@ -408,6 +432,7 @@ impl Message {
             return;
         }
         s.lines.set_due(None);
+        s.set_plain(0);
         self.finished = true;
         let body_length = self.entities.first().map_or(0, |e| e.body_length);
         s.out.hear(Event::Done { side: s.side, body_length });

@@ -107,6 +107,11 @@ impl Parser {
             match piece {
                 Piece::Plain(bytes) => self.deliver(side, bytes, false, out),
                 Piece::Line(line) => self.line(side, &line, rest.len(), out),
+                Piece::Over => {
+                    let (message, mut scope) = self.split(side, out);
+                    message.finish(&mut scope);
+                    self.check_finished(side, rest.len(), out);
+                }
             }
             if self.over {
                 return;
