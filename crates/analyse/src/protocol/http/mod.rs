@@ -29,6 +29,8 @@ use crate::protocol::Analyze;
 pub struct Http {
     parser: Parser,
     carried: Carried,
+    /// The beginning of the connection is missing: nothing is read, as in Zeek.
+    deaf: bool,
     /// It is counted among those who write to the connection's log.
     attached: bool,
 }
@@ -53,7 +55,8 @@ impl Http {
 
 impl Analyze for Http {
     fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
-        if !cx.connection.partial {
+        self.deaf = cx.connection.partial;
+        if !self.deaf {
             self.parse(cx, |parser, heard| parser.data(side, bytes, heard));
         }
     }
@@ -75,7 +78,7 @@ impl Analyze for Http {
     }
 
     fn wants_payload(&self) -> bool {
-        self.parser.is_interested()
+        !self.deaf && self.parser.is_interested()
     }
 }
 

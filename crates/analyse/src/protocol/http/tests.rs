@@ -377,6 +377,7 @@ fn a_connection_whose_beginning_is_missing_is_left_alone() {
     let mut bench = bench();
     bench.connection.partial = true;
     bench.data(Side::Orig, b"GET / HTTP/1.1\r\n\r\n");
+    assert!(!bench.analyser.wants_payload());
     bench.finish();
     assert!(bench.entries.is_empty() && !bench.verdict.confirmed);
 }
