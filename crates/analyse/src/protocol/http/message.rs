@@ -210,6 +210,10 @@ impl Message {
         }
         let Some(entity) = self.entities.get_mut(level) else { return };
         entity.settle_size();
+        if entity.ended {
+            // It ended in its header: what that announces will not come here. (Zeek would take what comes elsewhere for it.)
+            return;
+        }
         if entity.chunk == Chunk::Trailer {
             entity.chunk = Chunk::Over;
             return self.end_of_data(level, s);

@@ -173,6 +173,19 @@ fn parts_of_a_multipart_body_are_entities_of_their_own() {
     assert_eq!(heard.get(5..).unwrap(), parts);
 }
 
+/// Found by the fuzz target `http`: the length that such a header announced was taken off the next part.
+#[test]
+fn a_part_that_ends_in_its_header_has_no_body() {
+    let heard = parse(&[(
+        Side::Orig,
+        b"POST / HTTP/1.1\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Length: 99\r\n\r\n\
+          --b\r\nContent-Length: 50\r\n--b\r\nX: 1\r\n\r\ntext\r\n--b--\r\n",
+    )]);
+    let parts =
+        ["> begin", "> Content-Length: 50", "> end", "> begin", "> X: 1", "> data text", "> end", "> end"];
+    assert_eq!(heard.get(5..13).unwrap(), parts);
+}
+
 #[test]
 fn coded_bodies_are_decoded() {
     use std::io::Write;
