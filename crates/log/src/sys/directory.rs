@@ -1,0 +1,235 @@
+//! A directory of logs: a file for each, made when its first line comes.
+//!
+//! Lines are written in large pieces. When a write fails, the lines of that piece are counted as lost, what was
+//! written of them is taken back, and the next piece is tried anew: a full disk that is emptied goes on.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use weir_record::{LogKind, Ordered};
+
+use super::LogError;
+use crate::{Format, calendar, line, tsv_footer, tsv_header};
+
+/// Lines are written once they are this many bytes together.
+const PIECE: usize = 256 * 1024;
+
+/// Log files in one directory.
+#[derive(Debug)]
+pub struct LogDirectory {
+    directory: PathBuf,
+    format: Format,
+    /// One for each of [`LogKind::ALL`], in order.
+    files: Vec<Option<LogFile>>,
+}
+
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    /// `None` where it could not be made.
+    file: Option<File>,
+    /// Bytes that are in the file for good.
+    length: u64,
+    /// Lines to be written.
+    pending: Vec<u8>,
+    pending_records: u64,
+    written: u64,
+    lost: u64,
+}
+
+impl LogDirectory {
+    /// Logs go to `directory`, which is made where it is missing.
+    pub fn create(directory: &Path, format: Format) -> Result<Self, LogError> {
+        fs::create_dir_all(directory).map_err(|e| LogError::new("create directory", directory, e))?;
+        let files = LogKind::ALL.iter().map(|_| None).collect();
+        Ok(Self { directory: directory.to_owned(), format, files })
+    }
+
+    /// Adds a record. After an error, the records that could not be written are counted ([`Self::lost`]), and
+    /// further ones may be added.
+    pub fn write(&mut self, ordered: &Ordered) -> Result<(), LogError> {
+        let format = self.format;
+        self.add(ordered.entry.kind(), 1, |out| line(format, &ordered.entry, out))
+    }
+
+    /// Adds `records` lines that [`line`] made.
+    pub fn append(&mut self, kind: LogKind, lines: &[u8], records: u64) -> Result<(), LogError> {
+        if records == 0 && lines.is_empty() {
+            return Ok(());
+        }
+        self.add(kind, records, |out| out.extend_from_slice(lines))
+    }
+
+    fn add(&mut self, kind: LogKind, records: u64, push: impl FnOnce(&mut Vec<u8>)) -> Result<(), LogError> {
+        // Every kind has a place.
+        let Some(place) = self.files.get_mut(kind as usize) else { return Ok(()) };
+        let mut opened = Ok(());
+        let log = match place {
+            Some(log) => log,
+            None => {
+                let (log, result) = LogFile::open(&self.directory, kind, self.format);
+                opened = result;
+                place.insert(log)
+            }
+        };
+        push(&mut log.pending);
+        log.pending_records += records;
+        opened.and(if log.pending.len() >= PIECE { log.flush() } else { Ok(()) })
+    }
+
+    /// Writes what waits, so that readers see it. The first error is told; all files are tried.
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        self.files.iter_mut().flatten().fold(Ok(()), |so_far, log| so_far.and(log.flush()))
+    }
+
+    /// Ends all logs. Answers how many records each has; the first error is told, after all files were tried.
+    pub fn close(mut self) -> Result<Vec<(LogKind, u64)>, LogError> {
+        let mut result = self.flush();
+        for log in self.files.iter_mut().flatten() {
+            if self.format == Format::Tsv {
+                tsv_footer(&now(), &mut log.pending);
+            }
+            result = result.and(log.flush());
+        }
+        result.map(|()| self.counts())
+    }
+
+    /// How many records each log has that was begun, those that wait to be written included.
+    pub fn counts(&self) -> Vec<(LogKind, u64)> {
+        self.each(|log| log.written + log.pending_records)
+    }
+
+    /// How many records could not be written, for each log that was begun.
+    pub fn lost(&self) -> Vec<(LogKind, u64)> {
+        self.each(|log| log.lost)
+    }
+
+    fn each(&self, number: impl Fn(&LogFile) -> u64) -> Vec<(LogKind, u64)> {
+        let logs = LogKind::ALL.iter().zip(&self.files);
+        logs.filter_map(|(&kind, log)| log.as_ref().map(|log| (kind, number(log)))).collect()
+    }
+}
+
+impl LogFile {
+    fn open(directory: &Path, kind: LogKind, format: Format) -> (Self, Result<(), LogError>) {
+        let path = directory.join(format!("{}.log", kind.path()));
+        let (file, result) = match File::create(&path) {
+            Ok(file) => (Some(file), Ok(())),
+            Err(e) => (None, Err(LogError::new("create", &path, e))),
+        };
+        let mut pending = Vec::with_capacity(PIECE + PIECE / 8);
+        if format == Format::Tsv {
+            tsv_header(kind, &now(), &mut pending);
+        }
+        let log = Self { path, file, length: 0, pending, pending_records: 0, written: 0, lost: 0 };
+        (log, result)
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let result = match &mut self.file {
+            // Told when it could not be made.
+            None => {
+                self.lost += self.pending_records;
+                Ok(())
+            }
+            Some(file) => match file.write_all(&self.pending) {
+                Ok(()) => {
+                    self.length += self.pending.len() as u64;
+                    self.written += self.pending_records;
+                    Ok(())
+                }
+                Err(e) => {
+                    self.lost += self.pending_records;
+                    take_back(file, self.length);
+                    Err(LogError::new("write", &self.path, e))
+                }
+            },
+        };
+        self.pending.clear();
+        self.pending_records = 0;
+        result
+    }
+}
+
+/// Cuts off what was written beyond `length`, so that no line is torn. Where that fails too, as for a pipe, there
+/// is nothing left to do.
+fn take_back(file: &mut File, length: u64) {
+    let _: io::Result<u64> = file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length)));
+}
+
+#[allow(clippy::disallowed_methods, reason = "the header tells the wall clock's time, as Zeek's does")]
+fn now() -> String {
+    calendar::stamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_record::Weird;
+    use weir_wire::Time;
+
+    use super::*;
+    use crate::Trouble;
+
+    fn weird(name: &'static str) -> Ordered {
+        Ordered { sequence: 0, entry: Weird::new(Time(0), None, None, name, None, None).into() }
+    }
+
+    #[test]
+    fn a_file_is_made_with_the_first_line_and_ends_with_a_footer() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("a/b");
+        let mut logs = LogDirectory::create(&directory, Format::Tsv).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        logs.write(&weird("one")).unwrap();
+        logs.append(LogKind::Weird, b"x\ny\n", 2).unwrap();
+        assert_eq!(logs.close().unwrap(), [(LogKind::Weird, 3)]);
+        let text = fs::read_to_string(directory.join("weird.log")).unwrap();
+        let lines = text.lines().collect::<Vec<_>>();
+        assert_eq!(lines.len(), 12);
+        assert_eq!(lines[0], "#separator \\x09");
+        assert_eq!(lines[8], "0.000000\t-\t-\t-\t-\t-\tone\t-\tF\tzeek\t-");
+        assert_eq!(lines[9..11], ["x", "y"]);
+        assert!(
+            lines[11].starts_with("#close\t20") && lines[11].len() == "#close\t2026-11-23-01-29-35".len()
+        );
+    }
+
+    #[test]
+    fn json_has_neither_header_nor_footer() {
+        let home = tempfile::tempdir().unwrap();
+        let mut logs = LogDirectory::create(home.path(), Format::Json).unwrap();
+        logs.write(&weird("one")).unwrap();
+        logs.close().unwrap();
+        let text = fs::read_to_string(home.path().join("weird.log")).unwrap();
+        assert_eq!(text, "{\"ts\":0.0,\"name\":\"one\",\"notice\":false,\"peer\":\"zeek\"}\n");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_its_lines_are_counted_as_lost() {
+        let home = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", home.path().join("weird.log")).unwrap();
+        let mut logs = LogDirectory::create(home.path(), Format::Tsv).unwrap();
+        logs.write(&weird("one")).unwrap();
+        assert_eq!(logs.flush().unwrap_err().kind(), Trouble::DiskFull);
+        logs.write(&weird("two")).unwrap();
+        assert_eq!((logs.counts(), logs.lost()), (vec![(LogKind::Weird, 1)], vec![(LogKind::Weird, 1)]));
+        assert!(logs.close().is_err());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_told_once() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("weird.log")).unwrap();
+        let mut logs = LogDirectory::create(home.path(), Format::Tsv).unwrap();
+        let error = logs.write(&weird("one")).unwrap_err();
+        assert!(error.to_string().contains("weird.log"), "{error}");
+        logs.write(&weird("two")).unwrap();
+        logs.flush().unwrap();
+        assert_eq!(logs.lost(), [(LogKind::Weird, 2)]);
+    }
+}
