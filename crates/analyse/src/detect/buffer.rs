@@ -1,0 +1,261 @@
+//! The first bytes of both sides, kept until they tell a protocol.
+//!
+//! Promise: at most [`MAX_HELD`] bytes of a stream are kept, of datagrams none; once the answer is known, or never will
+//! be, nothing is looked at any more. Source: Zeek's src/analyzer/protocol/pia (`dpd_buffer_size`,
+//! `dpd_match_only_beginning`).
+
+use super::signature::{self, Spoken};
+use crate::context::Side;
+use crate::protocol::Kind;
+
+/// Bytes of both sides together after which signatures are not tried any more (Zeek: dpd_buffer_size).
+const MAX_HELD: usize = 1024;
+/// Most events that are kept for replay; gaps and ends have no bytes.
+const MAX_EVENTS: usize = MAX_HELD + 16;
+
+/// What one side did.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// It sent these bytes.
+    Data(&'a [u8]),
+    /// It sent so many bytes that were not seen.
+    Gap(u64),
+    /// It will send no more.
+    End,
+}
+
+/// An event as it is kept: how many bytes of its side's buffer are its.
+#[derive(Clone, Copy)]
+enum Kept {
+    Data(usize),
+    Gap(u64),
+    End,
+}
+
+/// What is known after an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The connection is of this protocol; the event itself is not part of what is to be replayed.
+    Found(Kind),
+    /// Not yet known.
+    Open,
+    /// No signature can match any more.
+    Over,
+}
+
+struct Half {
+    bytes: Vec<u8>,
+    spoken: Spoken,
+}
+
+impl Default for Half {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), spoken: Spoken::More }
+    }
+}
+
+/// The beginning of a stream.
+#[derive(Default)]
+pub struct Beginning {
+    halves: [Half; 2],
+    events: Vec<(Side, Kept)>,
+    held: usize,
+}
+
+impl Beginning {
+    /// `side` sent `bytes`.
+    pub fn data(&mut self, side: Side, bytes: &[u8]) -> Outcome {
+        let before = self.half(side).bytes.len();
+        self.held = self.held.saturating_add(bytes.len());
+        let full = self.held > MAX_HELD;
+        let half = self.half(side);
+        if half.spoken == Spoken::More {
+            half.spoken = if before == 0 {
+                signature::stream(side, bytes)
+            } else {
+                half.bytes.extend_from_slice(bytes.get(..bytes.len().min(MAX_HELD)).unwrap_or_default());
+                let spoken = signature::stream(side, &half.bytes);
+                half.bytes.truncate(before);
+                spoken
+            };
+        }
+        let outcome = self.outcome();
+        if outcome != Outcome::Open {
+            return outcome;
+        }
+        if full {
+            return Outcome::Over;
+        }
+        self.half(side).bytes.extend_from_slice(bytes);
+        self.keep(side, Kept::Data(bytes.len()))
+    }
+
+    /// Bytes of `side` are missing: what follows is not its beginning.
+    pub fn gap(&mut self, side: Side, len: u64) -> Outcome {
+        self.close(side, Kept::Gap(len))
+    }
+
+    /// `side` will send no more.
+    pub fn end(&mut self, side: Side) -> Outcome {
+        self.close(side, Kept::End)
+    }
+
+    /// The roles were exchanged.
+    pub fn flip(&mut self) {
+        self.halves.reverse();
+        for (side, _) in &mut self.events {
+            *side = side.flip();
+        }
+    }
+
+    /// What was kept, in the order in which it came.
+    pub fn replay(&self, mut each: impl FnMut(Side, Event<'_>)) {
+        let mut at = [0_usize; 2];
+        for &(side, kept) in &self.events {
+            match kept {
+                Kept::Gap(len) => each(side, Event::Gap(len)),
+                Kept::End => each(side, Event::End),
+                Kept::Data(len) => {
+                    let (Some(half), Some(at)) = (self.halves.get(side.index()), at.get_mut(side.index()))
+                    else {
+                        continue;
+                    };
+                    let from = *at;
+                    *at = from.saturating_add(len);
+                    each(side, Event::Data(half.bytes.get(from..*at).unwrap_or_default()));
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, side: Side, kept: Kept) -> Outcome {
+        let half = self.half(side);
+        if half.spoken == Spoken::More {
+            half.spoken = Spoken::Nothing;
+        }
+        match self.outcome() {
+            Outcome::Open => self.keep(side, kept),
+            known => known,
+        }
+    }
+
+    fn keep(&mut self, side: Side, kept: Kept) -> Outcome {
+        if self.events.len() >= MAX_EVENTS {
+            return Outcome::Over;
+        }
+        self.events.push((side, kept));
+        Outcome::Open
+    }
+
+    fn half(&mut self, side: Side) -> &mut Half {
+        let [orig, resp] = &mut self.halves;
+        if side.is_orig() { orig } else { resp }
+    }
+
+    /// One side is enough, except for SSH: there both must agree.
+    const fn outcome(&self) -> Outcome {
+        let [orig, resp] = &self.halves;
+        match (orig.spoken, resp.spoken) {
+            (Spoken::Kind(Kind::Ssh), Spoken::Kind(Kind::Ssh)) => Outcome::Found(Kind::Ssh),
+            (Spoken::Kind(Kind::Ssh), Spoken::More) | (Spoken::More, Spoken::Kind(Kind::Ssh)) => {
+                Outcome::Open
+            }
+            (Spoken::Kind(Kind::Ssh), Spoken::Nothing) | (Spoken::Nothing, Spoken::Kind(Kind::Ssh)) => {
+                Outcome::Over
+            }
+            (Spoken::Kind(Kind::Ssh), Spoken::Kind(kind))
+            | (Spoken::Kind(kind), _)
+            | (_, Spoken::Kind(kind)) => Outcome::Found(kind),
+            (Spoken::Nothing, Spoken::Nothing) => Outcome::Over,
+            (Spoken::More | Spoken::Nothing, Spoken::More) | (Spoken::More, Spoken::Nothing) => Outcome::Open,
+        }
+    }
+}
+
+/// The beginning of a flow of datagrams, each of which is looked at for itself.
+#[derive(Clone, Copy, Default)]
+pub struct Datagrams {
+    seen: usize,
+}
+
+impl Datagrams {
+    /// None came yet.
+    pub const fn new() -> Self {
+        Self { seen: 0 }
+    }
+
+    /// A datagram came.
+    pub fn data(&mut self, datagram: &[u8]) -> Outcome {
+        self.seen = self.seen.saturating_add(datagram.len());
+        if signature::is_dtls_client(datagram) {
+            Outcome::Found(Kind::Dtls)
+        } else if self.seen > MAX_HELD {
+            Outcome::Over
+        } else {
+            Outcome::Open
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replayed(beginning: &Beginning) -> Vec<(Side, Vec<u8>)> {
+        let mut all = Vec::new();
+        beginning.replay(|side, event| {
+            let bytes = match event {
+                Event::Data(bytes) => bytes.to_vec(),
+                Event::Gap(len) => format!("<{len}>").into_bytes(),
+                Event::End => b"<end>".to_vec(),
+            };
+            all.push((side, bytes));
+        });
+        all
+    }
+
+    #[test]
+    fn what_came_before_the_match_is_replayed_as_it_came() {
+        let mut b = Beginning::default();
+        assert_eq!(b.data(Side::Orig, b"SSH-"), Outcome::Open);
+        assert_eq!(b.data(Side::Resp, b"SS"), Outcome::Open);
+        assert_eq!(b.data(Side::Orig, b"2.0-x\r\n"), Outcome::Open);
+        assert_eq!(b.end(Side::Orig), Outcome::Open);
+        assert_eq!(b.data(Side::Resp, b"H-2.0-y\r\n"), Outcome::Found(Kind::Ssh));
+        let all =
+            [(Side::Orig, "SSH-"), (Side::Resp, "SS"), (Side::Orig, "2.0-x\r\n"), (Side::Orig, "<end>")];
+        assert_eq!(replayed(&b), all.map(|(side, s)| (side, s.as_bytes().to_vec())));
+    }
+
+    #[test]
+    fn ssh_on_one_side_only_is_not_ssh() {
+        let mut b = Beginning::default();
+        assert_eq!(b.data(Side::Orig, b"SSH-2.0-x\r\n"), Outcome::Open);
+        assert_eq!(b.data(Side::Resp, b"421 go away\r\n"), Outcome::Over);
+    }
+
+    #[test]
+    fn the_other_side_alone_may_tell() {
+        let mut b = Beginning::default();
+        assert_eq!(b.data(Side::Orig, b"FROB /\r\n"), Outcome::Open);
+        assert_eq!(b.data(Side::Resp, b"HTTP/1.0 400 what?\r\n"), Outcome::Found(Kind::Http));
+    }
+
+    #[test]
+    fn behind_a_gap_there_is_no_beginning() {
+        let mut b = Beginning::default();
+        assert_eq!(b.gap(Side::Orig, 10), Outcome::Open);
+        assert_eq!(b.data(Side::Orig, b"GET / HTTP/1.0\r\n"), Outcome::Open);
+        assert_eq!(b.end(Side::Resp), Outcome::Over);
+    }
+
+    #[test]
+    fn little_is_kept() {
+        let mut b = Beginning::default();
+        assert_eq!(b.data(Side::Orig, &[b'x'; MAX_HELD]), Outcome::Open);
+        assert_eq!(b.data(Side::Resp, b"H"), Outcome::Over);
+        let mut d = Datagrams::new();
+        assert_eq!(d.data(&[0; MAX_HELD]), Outcome::Open);
+        assert_eq!(d.data(&[0]), Outcome::Over);
+    }
+}

@@ -1,0 +1,117 @@
+//! What is expected at which port of a responder: analysers to put in place, and the ports at which servers live.
+//!
+//! Source: the `ports` of each `scripts/base/protocols/*/main.zeek`, which also make up Zeek's `likely_server_ports`.
+
+use crate::context::Transport;
+use crate::protocol::Kind;
+
+/// The analyser that connections to `port` get without a look at their bytes.
+pub const fn expected(transport: Transport, port: u16) -> Option<Kind> {
+    match transport {
+        Transport::Tcp => match port {
+            22 => Some(Kind::Ssh),
+            53 => Some(Kind::Dns),
+            80 | 81 | 631 | 1080 | 3128 | 8000 | 8080 | 8888 => Some(Kind::Http),
+            443 | 563 | 585 | 614 | 636 | 989 | 990 | 992 | 993 | 995 | 5223 => Some(Kind::Ssl),
+            _ => None,
+        },
+        Transport::Udp => match port {
+            53 | 137 | 5353 | 5355 => Some(Kind::Dns),
+            443 => Some(Kind::Dtls),
+            _ => None,
+        },
+        Transport::Icmp | Transport::Unknown => None,
+    }
+}
+
+/// Whether a server is likely at `port`, so that who talks from there is taken for the responder.
+///
+/// All ports that Zeek registers, also those of protocols that have no analyser here.
+pub const fn is_likely_server_port(transport: Transport, port: u16) -> bool {
+    if expected(transport, port).is_some() {
+        return true;
+    }
+    match transport {
+        // FTP, SMTP, finger, Kerberos, POP3, portmapper, NetBIOS, IMAP, LDAP, SMB, Modbus, syslog's neighbours, MQTT,
+        // MySQL, RDP, SIP, XMPP, PostgreSQL, Redis, IRC, DNP3, and so on.
+        Transport::Tcp => matches!(
+            port,
+            21 | 23
+                | 25
+                | 79
+                | 88
+                | 102
+                | 110
+                | 111
+                | 135
+                | 139
+                | 143
+                | 389
+                | 445
+                | 502
+                | 513
+                | 514
+                | 587
+                | 1434
+                | 1883
+                | 2811
+                | 3268
+                | 3306
+                | 3389
+                | 5060
+                | 5222
+                | 5269
+                | 5432
+                | 6379
+                | 6666..=6669 | 20000
+        ),
+        // DHCP, Kerberos, portmapper, NTP, SNMP, LDAP, syslog, RADIUS, GTP, Teredo, VXLAN, SIP, AYIYA, Geneve, DNP3.
+        Transport::Udp => matches!(
+            port,
+            67 | 68
+                | 88
+                | 111
+                | 123
+                | 161
+                | 162
+                | 389
+                | 514
+                | 1812
+                | 2123
+                | 2152
+                | 3268
+                | 3544
+                | 4011
+                | 4789
+                | 5060
+                | 5072
+                | 6081
+                | 20000
+        ),
+        Transport::Icmp | Transport::Unknown => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_means_something_only_with_its_transport() {
+        assert_eq!(expected(Transport::Tcp, 53), Some(Kind::Dns));
+        assert_eq!(expected(Transport::Tcp, 5353), None);
+        assert_eq!(expected(Transport::Udp, 443), Some(Kind::Dtls));
+        assert_eq!(expected(Transport::Udp, 22), None);
+        assert_eq!(expected(Transport::Icmp, 80), None);
+    }
+
+    #[test]
+    fn servers_are_likely_also_where_no_analyser_is() {
+        assert!(is_likely_server_port(Transport::Tcp, 3306));
+        assert!(is_likely_server_port(Transport::Tcp, 443));
+        assert!(is_likely_server_port(Transport::Udp, 123));
+        assert!(!is_likely_server_port(Transport::Udp, 3306));
+        assert!(!is_likely_server_port(Transport::Tcp, 40000));
+        assert!(!is_likely_server_port(Transport::Icmp, 123));
+    }
+}

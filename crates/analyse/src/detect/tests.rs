@@ -1,0 +1,122 @@
+//! Tests of detection with real analysers.
+
+use weir_record::{Entry, LogKind};
+
+use super::*;
+use crate::protocol::testing::Bench;
+
+impl Analyze for Detection {
+    fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
+        Self::data(self, cx, side, bytes);
+    }
+    fn gap(&mut self, cx: &mut Context<'_>, side: Side, len: u64) {
+        Self::gap(self, cx, side, len);
+    }
+    fn end(&mut self, cx: &mut Context<'_>, side: Side) {
+        Self::end(self, cx, side);
+    }
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        Self::finish(self, cx);
+    }
+}
+
+fn bench(transport: Transport, port: u16) -> Bench<Detection> {
+    let mut detection = Detection { probe: Probe::new(transport), ..Detection::default() };
+    if let Some(kind) = ports::expected(transport, port) {
+        detection.attach(kind);
+    }
+    Bench::new(detection, transport, port)
+}
+
+fn count(b: &Bench<Detection>, kind: LogKind) -> usize {
+    b.entries.iter().filter(|entry| entry.kind() == kind).count()
+}
+
+#[test]
+fn http_is_told_on_any_port_and_once() {
+    for port in [80, 40000] {
+        let mut b = bench(Transport::Tcp, port);
+        b.data(Side::Orig, b"GE");
+        b.data(Side::Orig, b"T / HTTP/1.1\r\nHost: a\r\n\r\n");
+        b.data(Side::Resp, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        b.end(Side::Orig);
+        b.end(Side::Resp);
+        b.finish();
+        assert_eq!(b.connection.services, ["http"]);
+        assert_eq!(count(&b, LogKind::Http), 1);
+        assert_eq!(count(&b, LogKind::Analyzer), 0);
+    }
+}
+
+#[test]
+fn a_violation_after_confirmation_is_logged_and_takes_the_service_back() {
+    let mut b = bench(Transport::Tcp, 80);
+    b.data(Side::Orig, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(b.connection.services, ["http"]);
+    b.data(Side::Resp, b"this is not a reply\r\n");
+    b.finish();
+    assert!(b.connection.services.is_empty());
+    assert_eq!(count(&b, LogKind::Http), 1);
+    let Some(Entry::Analyzer(record)) = b.entries.iter().find(|e| e.kind() == LogKind::Analyzer) else {
+        panic!("not logged");
+    };
+    assert_eq!(record.failure_reason.as_bytes(), b"not a http reply line");
+}
+
+#[test]
+fn violations_far_into_a_connection_change_nothing() {
+    let mut b = bench(Transport::Tcp, 80);
+    let long = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(11_000));
+    b.data(Side::Orig, long.as_bytes());
+    b.data(Side::Resp, b"this is not a reply\r\n");
+    b.finish();
+    assert_eq!(b.connection.services, ["http"]);
+    assert_eq!(count(&b, LogKind::Analyzer), 0);
+}
+
+#[test]
+fn what_does_not_fit_its_port_is_told_by_its_bytes() {
+    let mut b = bench(Transport::Tcp, 443);
+    b.data(Side::Orig, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    b.data(Side::Resp, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    b.finish();
+    assert_eq!(b.connection.services, ["http"]);
+    assert_eq!(count(&b, LogKind::Ssl), 0);
+    assert_eq!(count(&b, LogKind::Analyzer), 0);
+}
+
+#[test]
+fn what_runs_through_a_proxy_is_told_by_its_bytes() {
+    let mut b = bench(Transport::Tcp, 8080);
+    b.data(Side::Orig, b"CONNECT b:80 HTTP/1.1\r\nHost: b\r\n\r\n");
+    b.data(Side::Resp, b"HTTP/1.1 200 OK\r\n\r\n");
+    b.data(Side::Orig, b"GET /inside HTTP/1.1\r\nHost: b\r\n\r\n");
+    b.data(Side::Resp, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    b.finish();
+    let inside =
+        |entry: &Entry| matches!(entry, Entry::Http(http) if http.uri == Some(b"/inside".as_slice().into()));
+    assert_eq!(b.entries.iter().filter(|entry| inside(entry)).count(), 1);
+}
+
+#[test]
+fn nobody_wants_the_payload_of_what_nobody_knows() {
+    let mut b = bench(Transport::Tcp, 40000);
+    assert!(b.analyser.wants_payload());
+    b.data(Side::Orig, b"blah");
+    assert!(b.analyser.wants_payload());
+    b.data(Side::Resp, b"blah");
+    assert!(!b.analyser.wants_payload());
+    assert!(!bench(Transport::Icmp, 8).analyser.wants_payload());
+}
+
+#[test]
+fn a_dns_reply_from_the_originator_exchanges_the_roles() {
+    let mut b = bench(Transport::Udp, 53);
+    let reply = b"\x12\x34\x81\x80\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+    b.data(Side::Orig, reply);
+    assert_eq!(b.analyser.take_flags(), Flags { flipped: true, unknown_message: false });
+    assert_eq!(b.analyser.take_flags(), Flags::default());
+    b.finish();
+    assert_eq!(b.connection.services, ["dns"]);
+    assert_eq!(count(&b, LogKind::Dns), 1);
+}
