@@ -1,1 +1,22 @@
-fn main() {}
+//! weir: network security monitoring for clouds. Captures in, Zeek's logs out, every packet accounted for.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod config;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Read(arguments) => run::read::run(&arguments),
+        Command::Config => run::print::config(),
+        Command::Completions { shell } => run::print::completions(shell),
+        Command::Man { directory } => run::print::man(directory.as_deref()),
+    };
+    exit.into()
+}

@@ -1,0 +1,153 @@
+//! The command line as it is written; what it means is checked in `config`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  weir read trace.pcapng                     logs into the current directory
+  weir read -l logs -f json a.pcap b.pcap.gz two captures as one stream, logs as JSON lines
+  tcpdump -w - | weir read -l logs -         from standard input
+  weir read -w 4 --ledger balance.json big.pcap
+  weir config > weir.toml                    every limit with its meaning, to be edited
+  weir completions bash > /etc/bash_completion.d/weir
+
+Exit codes:
+  0  all went well and the ledger balances
+  1  packets are missing from the ledger, or a worker failed: a bug of weir
+  2  the command line or the configuration is wrong
+  3  a capture could not be read, or not to its end; what had been read is logged
+  4  the logs could not be written";
+
+/// Network security monitoring for clouds.
+#[derive(Parser, Debug)]
+#[command(name = "weir", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What weir can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Reads captures and writes Zeek's logs
+    #[command(after_help = EXAMPLES)]
+    Read(ReadArguments),
+    /// Prints the default configuration, with comments
+    Config,
+    /// Prints the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page, or writes one for each command into a directory
+    Man {
+        /// Where to write the pages
+        directory: Option<PathBuf>,
+    },
+}
+
+/// The options of `weir read`.
+#[derive(Args, Debug)]
+pub struct ReadArguments {
+    /// Where to write the logs; made where it is not there
+    #[arg(short = 'l', long = "logs", value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// How lines are written
+    #[arg(short, long, value_enum, default_value_t = LogFormat::Tsv)]
+    pub format: LogFormat,
+    /// How many lanes (threads) analyse; the records are the same for every number
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
+    /// Whether packets with wrong checksums are dropped; captures made on the sending host have unfinished ones
+    #[arg(long, value_enum)]
+    pub checksums: Option<Checksums>,
+    /// The site's key, from which the identifiers of connections and files are made: 32 hexadecimal digits
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Writes the ledger's balance as JSON
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// Limits and habits, as `weir config` prints them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What names the tenant of a packet, so that equal addresses of two tenants are two flows
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub tenant_by: Option<TenantBy>,
+    /// No summary and no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// pcap or pcapng, also gzip or zstd; - is standard input; several are one stream, in their order
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub captures: Vec<OsString>,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// Zeek's tab-separated form
+    Tsv,
+    /// Zeek's JSON, one object per line
+    Json,
+}
+
+/// What becomes of packets with wrong checksums.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Checksums {
+    /// Checksums are not looked at
+    Ignore,
+    /// Packets with wrong ones are dropped, and counted
+    Verify,
+}
+
+/// What names the tenant of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TenantBy {
+    /// Nothing: one tenant
+    Nothing,
+    /// The VNI of the innermost VXLAN or GENEVE tunnel
+    Vni,
+    /// The outermost VLAN id
+    Vlan,
+    /// The key of the innermost GRE tunnel
+    Key,
+    /// The tap
+    Tap,
+}
+
+impl TenantBy {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Vni => "vni",
+            Self::Vlan => "vlan",
+            Self::Key => "key",
+            Self::Tap => "tap",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_example_of_the_readme_is_understood() {
+        let cli = Cli::try_parse_from(["weir", "read", "samples/first.pcapng"]).unwrap();
+        assert!(matches!(cli.command, Command::Read(r) if r.captures == ["samples/first.pcapng"] && r.workers == 1));
+        assert!(Cli::try_parse_from(["weir", "read"]).is_err());
+        assert!(Cli::try_parse_from(["weir", "read", "-w", "0", "x"]).is_err());
+    }
+}

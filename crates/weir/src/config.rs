@@ -1,0 +1,346 @@
+//! `weir.toml`: limits and habits as the user writes them, checked into what the hops take.
+//!
+//! Promises: what `weir config` prints is exactly the defaults, and says what each means (test
+//! `the_printed_configuration_is_the_default`); a key that is not known is an error, not ignored.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use weir_decap::{TenantBy, Tenants};
+use weir_wire::{Address, Interval, TenantId, UidKey};
+
+use crate::cli;
+
+/// The configuration of a run, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// For decap.
+    pub decap: weir_decap::Config,
+    /// For the lanes.
+    pub analyse: weir_analyse::Config,
+}
+
+impl Config {
+    /// Reads `path`, or takes the defaults.
+    pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is wrong", path.display()))
+    }
+
+    /// Checks the text of a configuration.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let raw: Raw = toml::from_str(text)?;
+        let mut config = Self::default();
+        raw.apply(&mut config)?;
+        Ok(config)
+    }
+
+    /// Checksums of IP and of the transports are verified, or not.
+    pub fn verify_checksums(&mut self, verify: bool) {
+        self.decap.verify_checksums = verify;
+        self.analyse.verify_checksums = verify;
+    }
+
+    /// What names the tenant.
+    pub fn tenant_by(&mut self, by: cli::TenantBy) {
+        self.decap.tenants.by = match by {
+            cli::TenantBy::Nothing => TenantBy::Nothing,
+            cli::TenantBy::Vni => TenantBy::Vni,
+            cli::TenantBy::Vlan => TenantBy::Vlan,
+            cli::TenantBy::Key => TenantBy::Key,
+            cli::TenantBy::Tap => TenantBy::Tap,
+        };
+    }
+}
+
+/// The key of a site from its 32 hexadecimal digits.
+pub fn key(text: &str) -> anyhow::Result<UidKey> {
+    let wrong = "a key is 32 hexadecimal digits";
+    ensure!(text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()), wrong);
+    Ok(UidKey(u128::from_str_radix(text, 16).context(wrong)?.to_be_bytes()))
+}
+
+/// The defaults, as a file with comments.
+pub fn default_text() -> String {
+    let mut text = String::from(
+        "# weir.toml: limits and habits of weir, with their defaults.\n\
+         # Times are in seconds, memory is in bytes. Give this file with --config.\n",
+    );
+    show(&Config::default(), &mut text);
+    text
+}
+
+/// A value that stands in the file in a form of its own.
+trait Setting: Sized {
+    /// The form in the file.
+    type Raw;
+    /// Checks what the file says.
+    fn check(raw: Self::Raw) -> anyhow::Result<Self>;
+    /// As the file would say it.
+    fn show(&self) -> String;
+}
+
+macro_rules! whole_number {
+    ($($of:ty),+) => {$(
+        impl Setting for $of {
+            type Raw = $of;
+            fn check(raw: $of) -> anyhow::Result<Self> {
+                ensure!(raw > 0, "0 is no limit that anything could be done within");
+                Ok(raw)
+            }
+            fn show(&self) -> String { self.to_string() }
+        }
+    )+};
+}
+whole_number!(usize, u8);
+
+impl Setting for bool {
+    type Raw = bool;
+    fn check(raw: bool) -> anyhow::Result<Self> {
+        Ok(raw)
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Interval {
+    type Raw = f64;
+    fn check(raw: f64) -> anyhow::Result<Self> {
+        ensure!(raw > 0.0 && raw <= 1e9, "a time is more than 0 and at most 1e9 seconds");
+        Ok(Self((raw * 1e9) as i64))
+    }
+    fn show(&self) -> String {
+        format!("{:?}", self.as_secs_f64())
+    }
+}
+
+/// Networks, as `address/length`.
+impl Setting for Vec<(Address, u8)> {
+    type Raw = Vec<String>;
+    fn check(raw: Vec<String>) -> anyhow::Result<Self> {
+        raw.iter().map(|text| network(text)).collect()
+    }
+    fn show(&self) -> String {
+        let one = |(address, length): &(Address, u8)| {
+            let less = if address.is_v4() { 96 } else { 0 };
+            format!("\"{address}/{}\"", length.saturating_sub(less))
+        };
+        format!("[\n  {},\n]", self.iter().map(one).collect::<Vec<_>>().join(",\n  "))
+    }
+}
+
+impl Setting for TenantBy {
+    type Raw = cli::TenantBy;
+    fn check(raw: cli::TenantBy) -> anyhow::Result<Self> {
+        let mut config = Config::default();
+        config.tenant_by(raw);
+        Ok(config.decap.tenants.by)
+    }
+    fn show(&self) -> String {
+        let by = match self {
+            Self::Nothing => cli::TenantBy::Nothing,
+            Self::Vni => cli::TenantBy::Vni,
+            Self::Vlan => cli::TenantBy::Vlan,
+            Self::Key => cli::TenantBy::Key,
+            Self::Tap => cli::TenantBy::Tap,
+        };
+        format!("\"{}\"", by.name())
+    }
+}
+
+/// A map of tenants: `{ 100 = 1, 101 = 1 }`.
+impl Setting for HashMap<u32, TenantId> {
+    type Raw = HashMap<String, u32>;
+    fn check(raw: HashMap<String, u32>) -> anyhow::Result<Self> {
+        let one = |(number, tenant): (String, u32)| match number.parse() {
+            Ok(number) => Ok((number, TenantId(tenant))),
+            Err(_) => bail!("{number:?} is not a number"),
+        };
+        raw.into_iter().map(one).collect()
+    }
+    fn show(&self) -> String {
+        let mut pairs: Vec<_> = self.iter().map(|(number, tenant)| (number, tenant.0)).collect();
+        pairs.sort_unstable();
+        let pairs: Vec<_> = pairs.iter().map(|(number, tenant)| format!("{number} = {tenant}")).collect();
+        format!("{{ {} }}", pairs.join(", "))
+    }
+}
+
+fn network(text: &str) -> anyhow::Result<(Address, u8)> {
+    let wrong = || format!("{text:?} is not a network: 10.0.0.0/8, fe80::/10");
+    let (address, length) = text.split_once('/').with_context(wrong)?;
+    let address: IpAddr = address.parse().with_context(wrong)?;
+    let length: u8 = length.parse().with_context(wrong)?;
+    let (most, more) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+    ensure!(length <= most, wrong());
+    Ok((Address::from(address), length + more))
+}
+
+/// One struct for each table of the file, how it is checked, and how the defaults are shown.
+macro_rules! sections {
+    ($($(#[doc = $about:literal])+ $section:ident: $raw:ident of $target:ty = $($at:ident).+ {
+        $($(#[doc = $doc:literal])+ $key:ident: $of:ty,)+
+    })+) => {
+        #[derive(Deserialize, Default)]
+        #[serde(deny_unknown_fields, default)]
+        struct Raw {
+            $($section: $raw,)+
+        }
+
+        impl Raw {
+            fn apply(self, config: &mut Config) -> anyhow::Result<()> {
+                $(self.$section.apply(&mut config.$($at).+).context(concat!("in [", stringify!($section), "]"))?;)+
+                Ok(())
+            }
+        }
+
+        $(
+            #[derive(Deserialize, Default)]
+            #[serde(deny_unknown_fields, default)]
+            struct $raw {
+                $($key: Option<<$of as Setting>::Raw>,)+
+            }
+
+            impl $raw {
+                fn apply(self, to: &mut $target) -> anyhow::Result<()> {
+                    $(if let Some(raw) = self.$key {
+                        to.$key = <$of as Setting>::check(raw).context(stringify!($key))?;
+                    })+
+                    Ok(())
+                }
+            }
+        )+
+
+        fn show(config: &Config, text: &mut String) {
+            $(
+                let section = &config.$($at).+;
+                text.push('\n');
+                $(text.push_str(concat!("#", $about, "\n"));)+
+                text.push_str(concat!("[", stringify!($section), "]\n"));
+                $(
+                    $(text.push_str(concat!("#", $doc, "\n"));)+
+                    // Writing to a string cannot fail.
+                    let _ = writeln!(text, "{} = {}", stringify!($key), Setting::show(&section.$key));
+                )+
+            )+
+        }
+    };
+}
+
+sections! {
+    /// From frames to packets.
+    decap: RawDecap of weir_decap::Config = decap {
+        /// Headers that are walked at most from the link layer to the transport.
+        max_depth: u8,
+        /// Tunnels in tunnels at most.
+        max_tunnels: u8,
+        /// How long a datagram waits for its missing fragments.
+        fragment_timeout: Interval,
+        /// Memory of fragments, at most.
+        fragment_memory: usize,
+        /// Datagrams that wait for fragments, at most.
+        max_datagrams: usize,
+        /// Fragments that wait in one datagram, at most.
+        max_fragments: usize,
+    }
+    /// Whose packets are whose.
+    tenants: RawTenants of Tenants = decap.tenants {
+        /// What names the tenant of a packet: "nothing", "vni", "vlan", "key" (of GRE) or "tap".
+        by: TenantBy,
+        /// From the number that names a tenant to the tenant. While empty, every number is a tenant of its own.
+        map: HashMap<u32, TenantId>,
+    }
+    /// Flows.
+    flow: RawFlow of weir_analyse::config::FlowConfig = analyse.flow {
+        /// Flows of one lane, at most; beyond, the one that was idle longest is ended early and logged.
+        max_flows: usize,
+        /// A TCP connection without packets is over after this.
+        tcp_inactivity: Interval,
+        /// A UDP flow without packets is over after this.
+        udp_inactivity: Interval,
+        /// An ICMP flow without packets is over after this.
+        icmp_inactivity: Interval,
+        /// A flow of another protocol without packets is over after this.
+        unknown_inactivity: Interval,
+        /// A connection attempt without answer is over after this.
+        tcp_attempt_delay: Interval,
+        /// A connection is removed this long after both sides closed it.
+        tcp_close_delay: Interval,
+        /// A connection is removed this long after a RST.
+        tcp_reset_delay: Interval,
+        /// A partial connection is removed this long after one side closed it.
+        tcp_partial_close_delay: Interval,
+    }
+    /// TCP reassembly.
+    tcp: RawTcp of weir_analyse::config::TcpConfig = analyse.tcp {
+        /// Bytes that one direction of a connection may hold for a hole to be filled; beyond, the hole is a gap.
+        max_held_per_side: usize,
+        /// Such bytes of all connections of one lane, at most.
+        max_held_total: usize,
+        /// Bytes above a hole that prove that it will not be filled.
+        max_unacked: usize,
+    }
+    /// Files.
+    file: RawFile of weir_analyse::config::FileConfig = analyse.file {
+        /// Bytes at the beginning of a file by which its type is told.
+        beginning: usize,
+        /// A file without progress is given up after this.
+        timeout: Interval,
+        /// Files at once in one lane, at most.
+        max_files: usize,
+        /// Bytes of one file that are held because they came out of order, at most.
+        max_held: usize,
+        /// Memory of the decoders of content codings (gzip, deflate, br) of one lane, at most.
+        max_decoders: usize,
+    }
+    /// The site.
+    site: RawSite of weir_analyse::Config = analyse {
+        /// Networks that are local (conn.log local_orig and local_resp, ssh.log direction).
+        local_networks: Vec<(Address, u8)>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_configuration_is_the_default() {
+        let text = default_text();
+        let parsed = Config::parse(&text).unwrap();
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+        assert!(text.contains("# Headers that are walked at most"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_known_or_makes_no_sense_is_an_error_that_names_it() {
+        let wrong = |text: &str| format!("{:#}", Config::parse(text).unwrap_err());
+        assert!(wrong("[flow]\nmax_flow = 1").contains("max_flow"));
+        assert!(wrong("[tcp]\nmax_held_total = 0").contains("in [tcp]: max_held_total"));
+        assert!(wrong("[flow]\ntcp_inactivity = -1.0").contains("tcp_inactivity"));
+        assert!(wrong("[site]\nlocal_networks = [\"10.0.0.0/33\"]").contains("10.0.0.0/33"));
+        assert!(wrong("[tenants]\nmap = { x = 1 }").contains("\"x\""));
+    }
+
+    #[test]
+    fn what_is_written_holds_and_the_rest_is_the_default() {
+        let text = "[decap]\nmax_depth = 9\n[tenants]\nby = \"vni\"\nmap = { 7 = 1 }\n[site]\nlocal_networks = [\"10.0.0.0/8\"]";
+        let config = Config::parse(text).unwrap();
+        assert_eq!((config.decap.max_depth, config.decap.max_tunnels), (9, 4));
+        assert_eq!(config.decap.tenants.by, TenantBy::Vni);
+        assert_eq!(config.decap.tenants.of(7), TenantId(1));
+        assert_eq!(config.analyse.local_networks, [(Address::v4([10, 0, 0, 0]), 104)]);
+    }
+
+    #[test]
+    fn a_key_is_sixteen_bytes_in_hexadecimal() {
+        assert_eq!(key("000102030405060708090a0b0c0d0e0f").unwrap().0, std::array::from_fn(|i| i as u8));
+        assert!(key("00").is_err() && key("+00102030405060708090a0b0c0d0e0f").is_err());
+    }
+}

@@ -1,0 +1,62 @@
+//! One lane: everything on the thread that reads.
+
+use weir_decap::{Decap, Output};
+use weir_ledger::Account;
+use weir_record::Entries;
+use weir_tap::FrameBatch;
+use weir_wire::Time;
+
+use super::logs::Logs;
+use super::read::{Ended, count_spread};
+use super::worker::Worker;
+
+/// Decap and one lane.
+pub struct Inline {
+    decap: Decap,
+    spread: Account,
+    worker: Worker,
+    entries: Entries,
+    logs: Logs,
+}
+
+impl Inline {
+    /// Without memory of any frame.
+    pub fn new(decap: Decap, worker: Worker, logs: Logs) -> Self {
+        Self { decap, spread: Account::default(), worker, entries: Entries::default(), logs }
+    }
+
+    /// Takes a batch of frames all the way into the logs.
+    pub fn batch(&mut self, batch: &FrameBatch, now: Time) -> anyhow::Result<()> {
+        let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
+        for frame in batch.iter() {
+            self.decap.frame(&frame, &mut out);
+            let Output { packets, entries } = &mut out;
+            count_spread(&mut self.spread, packets);
+            self.worker.packets(packets.drain(..), entries);
+        }
+        self.decap.advance(now, &mut out);
+        self.worker.advance(now, &mut out.entries);
+        self.entries = out.entries;
+        self.write()
+    }
+
+    /// The traffic has ended at `now`, with `frames` frames.
+    pub fn finish(mut self, now: Time, frames: u64) -> anyhow::Result<Ended> {
+        let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
+        out.entries.sequence = frames;
+        self.decap.finish(&mut out);
+        self.entries = out.entries;
+        // The lane's last word is the largest: what decap had to say goes first, so that memory is not held twice.
+        self.write()?;
+        self.entries.sequence = frames;
+        let lanes = self.worker.finish(now, &mut self.entries);
+        for ordered in self.entries.drain() {
+            self.logs.write(&ordered)?;
+        }
+        Ok(Ended { decap: self.decap.account().clone(), spread: self.spread, lanes, counts: self.logs.close()? })
+    }
+
+    fn write(&mut self) -> anyhow::Result<()> {
+        self.entries.drain().try_for_each(|ordered| self.logs.write(&ordered))
+    }
+}

@@ -1,0 +1,191 @@
+//! Several lanes: the reading thread does tap, decap and spread, each lane is a thread, and a thread writes the logs.
+//!
+//! ```text
+//!            ┌► lane 0 ─┐
+//! read ──────┼► lane 1 ─┼─► write
+//!   └────────┴──────────┘
+//! ```
+//!
+//! Every arrow is a bounded queue of batches: who is fast waits for who is slow, so memory is bounded by
+//! [`BATCHES`]. Bytes do not travel: a batch holds its block, and packets say where in it they are.
+
+use std::mem;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, anyhow};
+use weir_decap::{Decap, Output};
+use weir_ledger::Account;
+use weir_record::Entries;
+use weir_spread::lane_of;
+use weir_tap::{Block, FrameBatch};
+use weir_wire::{Data, Head, Packet, Time};
+
+use super::logs::{Counts, Logs};
+use super::merge::{Delivery, Merge};
+use super::read::{Ended, count_spread};
+use super::worker::{Closed, Worker};
+
+/// Batches of up to 1024 frames that wait before a lane: enough that a lane does not starve while another is slow, and
+/// little memory (200 KiB each, without the blocks).
+const BATCHES: usize = 16;
+
+/// The packets of one batch that belong to one lane.
+struct Parcel {
+    block: Block,
+    cargo: Vec<Cargo>,
+    now: Time,
+    up_to: u64,
+}
+
+/// One packet on its way.
+struct Cargo {
+    head: Head,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    /// In the block: from where, how many.
+    Block(usize, usize),
+    /// Its own.
+    Joined(Box<[u8]>),
+}
+
+/// Decap, the queues and the threads.
+pub struct Lanes {
+    decap: Decap,
+    spread: Account,
+    entries: Entries,
+    loads: Vec<Vec<Cargo>>,
+    queues: Vec<SyncSender<Parcel>>,
+    writer: SyncSender<Delivery>,
+    lane_threads: Vec<JoinHandle<Closed>>,
+    write_thread: JoinHandle<anyhow::Result<Counts>>,
+}
+
+impl Lanes {
+    /// A thread for each of `workers`, and one for `logs`.
+    pub fn start(decap: Decap, workers: Vec<Worker>, logs: Logs) -> anyhow::Result<Self> {
+        let lanes = workers.len();
+        let (writer, deliveries) = sync_channel(BATCHES * (lanes + 1));
+        let thread = |name: String| std::thread::Builder::new().name(name);
+        let write_thread = thread("write".into()).spawn(move || write(&deliveries, lanes + 1, logs));
+        let write_thread = write_thread.context("cannot start a thread")?;
+        let (mut queues, mut lane_threads) = (Vec::new(), Vec::new());
+        for (i, worker) in workers.into_iter().enumerate() {
+            let (queue, parcels) = sync_channel(BATCHES);
+            let writer = writer.clone();
+            let lane = thread(format!("lane {i}")).spawn(move || analyse(worker, &parcels, i + 1, &writer));
+            lane_threads.push(lane.context("cannot start a thread")?);
+            queues.push(queue);
+        }
+        let loads = queues.iter().map(|_| Vec::new()).collect();
+        let (spread, entries) = (Account::default(), Entries::default());
+        Ok(Self { decap, spread, entries, loads, queues, writer, lane_threads, write_thread })
+    }
+
+    /// Hands a batch of frames to the lanes. `false`: the logs cannot be written any longer, [`Lanes::finish`] says why.
+    pub fn batch(&mut self, batch: &FrameBatch, now: Time) -> bool {
+        let mut out = Output { packets: Vec::new(), entries: mem::take(&mut self.entries) };
+        for frame in batch.iter() {
+            self.decap.frame(&frame, &mut out);
+        }
+        self.decap.advance(now, &mut out);
+        count_spread(&mut self.spread, &out.packets);
+        let base = batch.block.bytes().as_ptr().addr();
+        let lanes = self.loads.len();
+        for packet in out.packets.drain(..) {
+            if let Some(load) = self.loads.get_mut(lane_of(&packet.head.key, lanes)) {
+                load.push(pack(packet, base));
+            }
+        }
+        self.entries = out.entries;
+        let up_to = batch.frames.last().map_or(0, |frame| frame.sequence);
+        let mut taken = self.deliver(up_to);
+        for (queue, load) in self.queues.iter().zip(&mut self.loads) {
+            // A lane without packets must hear of the time, too.
+            let room = load.len();
+            let cargo = mem::replace(load, Vec::with_capacity(room));
+            let parcel = Parcel { block: batch.block.clone(), cargo, now, up_to };
+            taken &= queue.send(parcel).is_ok();
+        }
+        taken
+    }
+
+    /// The traffic has ended, with `frames` frames: waits for all threads.
+    pub fn finish(mut self, frames: u64) -> anyhow::Result<Ended> {
+        let mut out = Output { packets: Vec::new(), entries: mem::take(&mut self.entries) };
+        out.entries.sequence = frames;
+        self.decap.finish(&mut out);
+        self.entries = out.entries;
+        self.deliver(frames);
+        // A lane ends when its queue does, and the writer when all who send to it have.
+        drop((self.queues, self.writer));
+        let mut lanes = Closed::default();
+        for thread in self.lane_threads {
+            lanes.merge(&thread.join().map_err(|_| anyhow!("a lane ended without its account"))?);
+        }
+        let counts = self.write_thread.join().map_err(|_| anyhow!("the writer of the logs panicked"))??;
+        Ok(Ended { decap: self.decap.account().clone(), spread: self.spread, lanes, counts })
+    }
+
+    fn deliver(&mut self, up_to: u64) -> bool {
+        let delivery = Delivery { source: 0, up_to, entries: self.entries.drain().collect() };
+        self.writer.send(delivery).is_ok()
+    }
+}
+
+/// A packet without its bytes, which are `base` away from the beginning of their block.
+fn pack(packet: Packet<'_>, base: usize) -> Cargo {
+    let bytes = match packet.data {
+        Data::Frame(bytes) => Bytes::Block(bytes.as_ptr().addr().wrapping_sub(base), bytes.len()),
+        Data::Joined(bytes) => Bytes::Joined(bytes),
+    };
+    Cargo { head: packet.head, bytes }
+}
+
+/// The packet with its bytes again.
+fn unpack(cargo: Cargo, block: &[u8]) -> Packet<'_> {
+    let data = match cargo.bytes {
+        Bytes::Block(at, len) => Data::Frame(block.get(at..at.saturating_add(len)).unwrap_or_default()),
+        Bytes::Joined(bytes) => Data::Joined(bytes),
+    };
+    Packet { head: cargo.head, data }
+}
+
+/// The life of a lane's thread.
+fn analyse(
+    mut worker: Worker,
+    parcels: &Receiver<Parcel>,
+    source: usize,
+    writer: &SyncSender<Delivery>,
+) -> Closed {
+    let mut entries = Entries::default();
+    let (mut now, mut up_to) = (Time(0), 0);
+    for parcel in parcels {
+        (now, up_to) = (parcel.now, parcel.up_to);
+        let block = parcel.block.bytes();
+        worker.packets(parcel.cargo.into_iter().map(|cargo| unpack(cargo, block)), &mut entries);
+        entries.sequence = up_to;
+        worker.advance(now, &mut entries);
+        let delivery = Delivery { source, up_to, entries: entries.drain().collect() };
+        if writer.send(delivery).is_err() {
+            break;
+        }
+    }
+    entries.sequence = up_to.saturating_add(1);
+    let closed = worker.finish(now, &mut entries);
+    // Where the writer has gone, it has said why.
+    let _ = writer.send(Delivery { source, up_to: u64::MAX, entries: entries.drain().collect() });
+    closed
+}
+
+/// The life of the thread that writes.
+fn write(deliveries: &Receiver<Delivery>, sources: usize, mut logs: Logs) -> anyhow::Result<Counts> {
+    let mut merge = Merge::new(sources);
+    for delivery in deliveries {
+        merge.take(delivery, &mut |ordered| logs.write(ordered))?;
+    }
+    merge.finish(&mut |ordered| logs.write(ordered))?;
+    logs.close()
+}

@@ -1,0 +1,121 @@
+//! Records of several lanes in the order of the frames that caused them, for the logs that depend on it.
+//!
+//! Promises: with the same records from any number of sources, weirds, certificates and tunnels come out in one order
+//! (test `what_depends_on_order_comes_out_in_the_order_of_frames`). Other records are let through at once. Memory is
+//! bounded by how far one lane can be behind another, which the bounded queues in front of the lanes limit.
+
+use std::collections::VecDeque;
+
+use weir_record::{Entry, LogKind, Ordered};
+
+/// A batch of records of one source.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Which source: 0 is decap, then the lanes.
+    pub source: usize,
+    /// The source will send nothing more about frames up to this.
+    pub up_to: u64,
+    /// Its records, in the order of its frames.
+    pub entries: Vec<Ordered>,
+}
+
+/// The records that wait until all sources have come as far.
+#[derive(Debug)]
+pub struct Merge {
+    sources: Vec<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Frames below this are done.
+    done: u64,
+    queue: VecDeque<Ordered>,
+}
+
+impl Merge {
+    /// For so many sources.
+    pub fn new(sources: usize) -> Self {
+        Self { sources: std::iter::repeat_with(Waiting::default).take(sources).collect() }
+    }
+
+    /// Takes what a source sends, and hands on to `write` what need not wait any longer.
+    pub fn take<E>(
+        &mut self,
+        delivery: Delivery,
+        write: &mut impl FnMut(&Ordered) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Delivery { source, up_to, entries } = delivery;
+        let Some(waiting) = self.sources.get_mut(source) else { return Ok(()) };
+        for ordered in entries {
+            if depends_on_order(&ordered.entry) {
+                waiting.queue.push_back(ordered);
+            } else {
+                write(&ordered)?;
+            }
+        }
+        waiting.done = waiting.done.max(up_to.saturating_add(1));
+        let done = self.sources.iter().map(|w| w.done).min().unwrap_or(u64::MAX);
+        self.release(done, write)
+    }
+
+    /// No source sends any more: hands on the rest.
+    pub fn finish<E>(mut self, write: &mut impl FnMut(&Ordered) -> Result<(), E>) -> Result<(), E> {
+        self.release(u64::MAX, write)
+    }
+
+    /// Hands on what was caused by frames below `done`; of one frame, first what comes from the first source.
+    fn release<E>(&mut self, done: u64, write: &mut impl FnMut(&Ordered) -> Result<(), E>) -> Result<(), E> {
+        loop {
+            let fronts = self.sources.iter_mut().filter_map(|w| w.queue.front().map(|o| o.sequence).zip(Some(w)));
+            let first = fronts.filter(|(sequence, _)| *sequence < done).min_by_key(|(sequence, _)| *sequence);
+            let Some(ordered) = first.and_then(|(_, waiting)| waiting.queue.pop_front()) else { return Ok(()) };
+            write(&ordered)?;
+        }
+    }
+}
+
+fn depends_on_order(entry: &Entry) -> bool {
+    match entry.kind() {
+        LogKind::Weird | LogKind::X509 | LogKind::Tunnel => true,
+        LogKind::Conn
+        | LogKind::Dns
+        | LogKind::Http
+        | LogKind::Ssl
+        | LogKind::Files
+        | LogKind::Ssh
+        | LogKind::Analyzer
+        | LogKind::Reporter => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_record::Entries;
+    use weir_wire::Time;
+
+    use super::*;
+
+    fn weirds(sequences: &[u64]) -> Vec<Ordered> {
+        let mut entries = Entries::default();
+        for sequence in sequences {
+            entries.sequence = *sequence;
+            entries.net_weird(Time(0), "test", None, None);
+        }
+        entries.drain().collect()
+    }
+
+    #[test]
+    fn what_depends_on_order_comes_out_in_the_order_of_frames() {
+        let mut merge = Merge::new(2);
+        let mut seen = Vec::new();
+        let mut write = |o: &Ordered| {
+            seen.push(o.sequence);
+            Ok::<(), ()>(())
+        };
+        merge.take(Delivery { source: 1, up_to: 9, entries: weirds(&[1, 4, 8]) }, &mut write).unwrap();
+        merge.take(Delivery { source: 0, up_to: 4, entries: weirds(&[0, 4]) }, &mut write).unwrap();
+        merge.take(Delivery { source: 0, up_to: 12, entries: weirds(&[5, 12]) }, &mut write).unwrap();
+        merge.finish(&mut write).unwrap();
+        assert_eq!(seen, [0, 1, 4, 4, 5, 8, 12]);
+    }
+}

@@ -1,0 +1,45 @@
+//! What each subcommand does. Clocks, threads and terminals live here and nowhere else.
+
+mod inline;
+mod lanes;
+mod logs;
+mod merge;
+pub mod print;
+pub mod read;
+mod summary;
+mod worker;
+
+use std::process::ExitCode;
+
+/// How a run ended; documented in `weir --help`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// All went well.
+    Done,
+    /// The ledger does not balance, or a worker panicked: a bug of ours.
+    Bug,
+    /// The command line or the configuration is wrong.
+    Usage,
+    /// A capture could not be read, or not to its end.
+    Capture,
+    /// The logs could not be written.
+    Logs,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Bug => 1,
+            Exit::Usage => 2,
+            Exit::Capture => 3,
+            Exit::Logs => 4,
+        })
+    }
+}
+
+/// Tells the user what is wrong, with all causes, on one line.
+pub fn complain(error: &anyhow::Error) {
+    // Where standard error is closed nobody can be told.
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("weir: {error:#}\n"));
+}

@@ -1,0 +1,203 @@
+//! `weir read`: captures to logs, in one process.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use weir_decap::Decap;
+use weir_ledger::{Account, Balance, Count, Hop};
+use weir_tap::{Captures, FrameBatch, Options, Source};
+use weir_wire::{Packet, Time, UidKey};
+
+use super::inline::Inline;
+use super::lanes::Lanes;
+use super::logs::{Counts, Logs};
+use super::summary::Summary;
+use super::worker::{Closed, Worker};
+use super::{Exit, complain};
+use crate::cli::{Checksums, ReadArguments};
+use crate::config::{self, Config};
+
+/// What the hops behind the tap leave behind.
+pub struct Ended {
+    /// The ledger of decap.
+    pub decap: Account,
+    /// The ledger of spread.
+    pub spread: Account,
+    /// The ledgers of the lanes.
+    pub lanes: Closed,
+    /// The logs, and how many records each has.
+    pub counts: Counts,
+}
+
+/// Runs `weir read`, and tells the user on standard error what is wrong.
+pub fn run(arguments: &ReadArguments) -> Exit {
+    let (config, key) = match settings(arguments) {
+        Ok(settings) => settings,
+        Err(error) => return ended_by(&error, Exit::Usage),
+    };
+    let sources = arguments.captures.iter().map(Source::from_argument).collect();
+    let captures = match Captures::open(sources, Options::default()) {
+        Ok(captures) => captures,
+        Err(error) => return ended_by(&error.into(), Exit::Capture),
+    };
+    let (mut reader, progress) = (Reader::new(captures), progress_bar(arguments.quiet));
+    let ended = Logs::create(&arguments.directory, arguments.format)
+        .and_then(|logs| run_hops(&mut reader, arguments.workers, config, key, logs, &progress));
+    progress.finish_and_clear();
+    match ended {
+        Ok(ended) => report(arguments, &reader, &ended),
+        Err(error) => ended_by(&error, Exit::Logs),
+    }
+}
+
+fn ended_by(error: &anyhow::Error, exit: Exit) -> Exit {
+    complain(error);
+    exit
+}
+
+/// The configuration, changed by the command line, and the key.
+fn settings(arguments: &ReadArguments) -> anyhow::Result<(Config, UidKey)> {
+    let mut config = Config::load(arguments.config.as_deref())?;
+    config.verify_checksums(arguments.checksums == Some(Checksums::Verify));
+    if let Some(by) = arguments.tenant_by {
+        config.tenant_by(by);
+    }
+    Ok((config, arguments.key.as_deref().map_or(Ok(UidKey::default()), config::key)?))
+}
+
+/// Takes all frames through all hops.
+fn run_hops(
+    reader: &mut Reader,
+    workers: u16,
+    config: Config,
+    key: UidKey,
+    logs: Logs,
+    progress: &ProgressBar,
+) -> anyhow::Result<Ended> {
+    let decap = Decap::new(config.decap, key);
+    let analyse = Arc::new(config.analyse);
+    let worker = || Worker::new(Arc::clone(&analyse), key);
+    let mut batch = FrameBatch::default();
+    if workers <= 1 {
+        let mut hops = Inline::new(decap, worker(), logs);
+        while reader.next(&mut batch, progress) {
+            hops.batch(&batch, reader.now)?;
+        }
+        hops.finish(reader.now, reader.captures.frames())
+    } else {
+        let workers = std::iter::repeat_with(worker).take(workers.into()).collect();
+        let mut hops = Lanes::start(decap, workers, logs)?;
+        while reader.next(&mut batch, progress) && hops.batch(&batch, reader.now) {}
+        hops.finish(reader.captures.frames())
+    }
+}
+
+/// Counts what goes through spread: everything, at once.
+pub fn count_spread(account: &mut Account, packets: &[Packet<'_>]) {
+    for packet in packets {
+        let count = Count::new(u64::from(packet.head.frames), packet.head.frame_bytes);
+        account.enter(count);
+        account.pass(count);
+    }
+}
+
+/// The captures, with the ledger of the tap.
+pub struct Reader {
+    captures: Captures,
+    /// The ledger of the tap.
+    pub account: Account,
+    /// The earliest time of a frame.
+    pub first: Option<Time>,
+    /// The latest time of a frame so far: the time that drives time-outs.
+    pub now: Time,
+    /// How many captures could not be read to their end.
+    pub damaged: usize,
+}
+
+impl Reader {
+    fn new(captures: Captures) -> Self {
+        Self { captures, account: Account::default(), first: None, now: Time(0), damaged: 0 }
+    }
+
+    /// Fills `batch`; `false` where there are no more frames. A capture that is damaged is told of and ends there.
+    fn next(&mut self, batch: &mut FrameBatch, progress: &ProgressBar) -> bool {
+        loop {
+            match self.captures.next_batch(batch) {
+                Ok(false) => return false,
+                Ok(true) => break,
+                Err(error) => {
+                    self.damaged += 1;
+                    progress.suspend(|| complain(&error.into()));
+                }
+            }
+        }
+        for frame in &batch.frames {
+            self.first = Some(self.first.map_or(frame.time, |first| first.min(frame.time)));
+            let latest = if self.account.entered.frames == 0 { frame.time } else { self.now };
+            self.now = latest.max(frame.time);
+            self.account.enter(Count::one(u64::from(frame.wire_len)));
+            self.account.pass(Count::one(u64::from(frame.wire_len)));
+        }
+        let done = self.captures.progress();
+        progress.set_length(done.total.unwrap_or(done.done));
+        progress.set_position(done.done);
+        true
+    }
+}
+
+/// A bar for those who watch; not drawn where standard error is no terminal.
+fn progress_bar(quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+    match ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// The summary, the ledger, and what they mean for the exit code.
+fn report(arguments: &ReadArguments, reader: &Reader, ended: &Ended) -> Exit {
+    let mut balance = Balance::default();
+    balance.add(Hop::Tap, &reader.account);
+    balance.add(Hop::Decap, &ended.decap);
+    balance.add(Hop::Spread, &ended.spread);
+    balance.add(Hop::Analyse, &ended.lanes.account);
+    balance.streams = ended.lanes.streams;
+    if !arguments.quiet {
+        let span = reader.first.map(|first| (first, reader.now));
+        let summary = Summary { span, directory: &arguments.directory, counts: &ended.counts, balance: &balance };
+        // Where standard error is closed nobody wants the summary.
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{summary}"));
+    }
+    if let Some(Err(error)) = arguments.ledger.as_deref().map(|path| write_ledger(path, &balance)) {
+        return ended_by(&error, Exit::Logs);
+    }
+    exit_of(reader, ended, &balance)
+}
+
+fn exit_of(reader: &Reader, ended: &Ended, balance: &Balance) -> Exit {
+    for leak in balance.leaks() {
+        complain(&anyhow::anyhow!("the ledger does not add up: {leak}. This is a bug of weir"));
+    }
+    if ended.lanes.panics > 0 {
+        let panics = ended.lanes.panics;
+        complain(&anyhow::anyhow!("a lane panicked {panics} times and lost its flows. This is a bug of weir"));
+    }
+    if ended.lanes.panics > 0 || !balance.leaks().is_empty() {
+        Exit::Bug
+    } else if reader.damaged > 0 {
+        Exit::Capture
+    } else {
+        Exit::Done
+    }
+}
+
+fn write_ledger(path: &Path, balance: &Balance) -> anyhow::Result<()> {
+    let mut text = serde_json::to_vec_pretty(balance)?;
+    text.push(b'\n');
+    std::fs::write(path, text).with_context(|| format!("cannot write the ledger to {}", path.display()))
+}

@@ -1,0 +1,131 @@
+//! One lane in its thread: what it was given is accounted for even where it panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use weir_analyse::Lane;
+use weir_ledger::{Account, Count, Reason, StreamAccount};
+use weir_record::Entries;
+use weir_wire::{Packet, Time, UidKey};
+
+/// A lane, and the accounts of those before it that panicked.
+pub struct Worker {
+    lane: Lane,
+    config: Arc<weir_analyse::Config>,
+    key: UidKey,
+    /// What this lane was given since it was made.
+    given: Count,
+    closed: Closed,
+}
+
+/// What a worker leaves behind.
+#[derive(Clone, Default, Debug)]
+pub struct Closed {
+    /// The ledger of the analyse hop.
+    pub account: Account,
+    /// The ledger of TCP payload.
+    pub streams: StreamAccount,
+    /// How often a lane panicked.
+    pub panics: u64,
+}
+
+impl Closed {
+    /// Adds what another worker left behind.
+    pub fn merge(&mut self, other: &Self) {
+        self.account.merge(&other.account);
+        self.streams.merge(&other.streams);
+        self.panics += other.panics;
+    }
+}
+
+impl Worker {
+    /// With an empty lane.
+    pub fn new(config: Arc<weir_analyse::Config>, key: UidKey) -> Self {
+        let lane = Lane::new(Arc::clone(&config), key);
+        Self { lane, config, key, given: Count::default(), closed: Closed::default() }
+    }
+
+    /// Analyses `packets`, all of them: one at which the lane panics is lost with the flows of the lane, the rest goes
+    /// to a new lane.
+    pub fn packets<'a>(&mut self, mut packets: impl Iterator<Item = Packet<'a>>, out: &mut Entries) {
+        loop {
+            let (lane, given) = (&mut self.lane, &mut self.given);
+            let work = AssertUnwindSafe(|| {
+                for packet in packets.by_ref() {
+                    *given += Count::new(u64::from(packet.head.frames), packet.head.frame_bytes);
+                    lane.packet(&packet, out);
+                }
+            });
+            match catch_unwind(work) {
+                Ok(()) => return,
+                Err(_) => self.replace(),
+            }
+        }
+    }
+
+    /// Time has come to `now`.
+    pub fn advance(&mut self, now: Time, out: &mut Entries) {
+        let lane = &mut self.lane;
+        if catch_unwind(AssertUnwindSafe(|| lane.advance(now, out))).is_err() {
+            self.replace();
+        }
+    }
+
+    /// The traffic has ended.
+    pub fn finish(mut self, now: Time, out: &mut Entries) -> Closed {
+        let lane = &mut self.lane;
+        if catch_unwind(AssertUnwindSafe(|| lane.finish(now, out))).is_err() {
+            self.replace();
+        }
+        self.closed.account.merge(self.lane.account());
+        self.closed.streams.merge(self.lane.streams());
+        self.closed
+    }
+
+    /// Closes the accounts of a lane that panicked, and goes on with a new one.
+    fn replace(&mut self) {
+        let mut account = self.lane.account().clone();
+        let mut streams = *self.lane.streams();
+        book_panic(&mut account, &mut streams, self.given);
+        self.closed.merge(&Closed { account, streams, panics: 1 });
+        self.lane = Lane::new(Arc::clone(&self.config), self.key);
+        self.given = Count::default();
+    }
+}
+
+/// What a lane was given and did not account for before it panicked ends as [`Reason::WorkerPanic`], and the payload in
+/// its hands is discarded.
+fn book_panic(account: &mut Account, streams: &mut StreamAccount, given: Count) {
+    account.enter(rest(given, account.entered));
+    account.release(account.held);
+    let mut ended = account.dropped_total();
+    ended += account.passed;
+    account.drop(Reason::WorkerPanic, rest(account.entered, ended));
+    let ended = streams.delivered.saturating_add(streams.duplicate).saturating_add(streams.discarded);
+    streams.held = 0;
+    streams.discarded = streams.discarded.saturating_add(streams.entered.saturating_sub(ended));
+}
+
+fn rest(whole: Count, part: Count) -> Count {
+    let (frames, bytes) = (whole.frames.saturating_sub(part.frames), whole.bytes.saturating_sub(part.bytes));
+    Count::new(frames, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_panic_every_frame_and_byte_is_still_accounted_for() {
+        let mut account = Account::default();
+        account.enter(Count::new(4, 400));
+        account.pass(Count::new(1, 100));
+        account.hold(Count::new(2, 200));
+        let mut streams = StreamAccount { entered: 90, delivered: 40, held: 20, ..StreamAccount::default() };
+        book_panic(&mut account, &mut streams, Count::new(5, 500));
+        assert!(account.balances() && streams.balances());
+        assert_eq!(account.entered, Count::new(5, 500));
+        assert_eq!(account.dropped(Reason::WorkerPanic), Count::new(4, 400));
+        assert_eq!(streams.discarded, 50);
+    }
+}
