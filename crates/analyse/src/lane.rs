@@ -45,7 +45,7 @@ impl Lane {
     pub fn advance(&mut self, _now: Time, _out: &mut Entries) {}
 
     /// The traffic has ended: ends every connection.
-    pub fn finish(&mut self, _out: &mut Entries) {}
+    pub fn finish(&mut self, _now: Time, _out: &mut Entries) {}
 
     /// The ledger of the analyse hop.
     pub const fn account(&self) -> &Account {

@@ -146,7 +146,9 @@ mod tests {
     #[test]
     fn the_example_of_the_readme_is_understood() {
         let cli = Cli::try_parse_from(["weir", "read", "samples/first.pcapng"]).unwrap();
-        assert!(matches!(cli.command, Command::Read(r) if r.captures == ["samples/first.pcapng"] && r.workers == 1));
+        assert!(
+            matches!(cli.command, Command::Read(r) if r.captures == ["samples/first.pcapng"] && r.workers == 1)
+        );
         assert!(Cli::try_parse_from(["weir", "read"]).is_err());
         assert!(Cli::try_parse_from(["weir", "read", "-w", "0", "x"]).is_err());
     }

@@ -53,7 +53,12 @@ impl Inline {
         for ordered in self.entries.drain() {
             self.logs.write(&ordered)?;
         }
-        Ok(Ended { decap: self.decap.account().clone(), spread: self.spread, lanes, counts: self.logs.close()? })
+        Ok(Ended {
+            decap: self.decap.account().clone(),
+            spread: self.spread,
+            lanes,
+            counts: self.logs.close()?,
+        })
     }
 
     fn write(&mut self) -> anyhow::Result<()> {

@@ -66,9 +66,12 @@ impl Merge {
     /// Hands on what was caused by frames below `done`; of one frame, first what comes from the first source.
     fn release<E>(&mut self, done: u64, write: &mut impl FnMut(&Ordered) -> Result<(), E>) -> Result<(), E> {
         loop {
-            let fronts = self.sources.iter_mut().filter_map(|w| w.queue.front().map(|o| o.sequence).zip(Some(w)));
+            let fronts =
+                self.sources.iter_mut().filter_map(|w| w.queue.front().map(|o| o.sequence).zip(Some(w)));
             let first = fronts.filter(|(sequence, _)| *sequence < done).min_by_key(|(sequence, _)| *sequence);
-            let Some(ordered) = first.and_then(|(_, waiting)| waiting.queue.pop_front()) else { return Ok(()) };
+            let Some(ordered) = first.and_then(|(_, waiting)| waiting.queue.pop_front()) else {
+                return Ok(());
+            };
             write(&ordered)?;
         }
     }

@@ -169,7 +169,8 @@ fn report(arguments: &ReadArguments, reader: &Reader, ended: &Ended) -> Exit {
     balance.streams = ended.lanes.streams;
     if !arguments.quiet {
         let span = reader.first.map(|first| (first, reader.now));
-        let summary = Summary { span, directory: &arguments.directory, counts: &ended.counts, balance: &balance };
+        let summary =
+            Summary { span, directory: &arguments.directory, counts: &ended.counts, balance: &balance };
         // Where standard error is closed nobody wants the summary.
         let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{summary}"));
     }
@@ -185,7 +186,9 @@ fn exit_of(reader: &Reader, ended: &Ended, balance: &Balance) -> Exit {
     }
     if ended.lanes.panics > 0 {
         let panics = ended.lanes.panics;
-        complain(&anyhow::anyhow!("a lane panicked {panics} times and lost its flows. This is a bug of weir"));
+        complain(&anyhow::anyhow!(
+            "a lane panicked {panics} times and lost its flows. This is a bug of weir"
+        ));
     }
     if ended.lanes.panics > 0 || !balance.leaks().is_empty() {
         Exit::Bug

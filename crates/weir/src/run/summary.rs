@@ -25,8 +25,8 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let read = self.balance.hops.first().map(|hop| hop.account.entered).unwrap_or_default();
         let count = |kind| self.counts.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| *n);
-        let flows = count(LogKind::Conn);
-        writeln!(f, "{} packets, {} bytes, {flows} flows", Grouped(read.frames), Grouped(read.bytes))?;
+        let flows = Grouped(count(LogKind::Conn));
+        writeln!(f, "{} packets, {} bytes, {} flows", Grouped(read.frames), Grouped(read.bytes), flows)?;
         if let Some((first, last)) = self.span {
             writeln!(f, "from {first} to {last}: {} s", last.since(first))?;
         }
