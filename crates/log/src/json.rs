@@ -8,35 +8,36 @@ use std::io::Write;
 use weir_record::Visitor;
 use weir_wire::{Address, Interval, Time};
 
-use crate::cut;
+use crate::limit::{Cut, Limits};
 use crate::number::{hex_digit, push_addr, push_f64, push_hex, push_i64, push_short_seconds, push_u64};
 
 /// Writes the fields of one record.
 pub(crate) struct Json<'a> {
     out: &'a mut Vec<u8>,
-    limit: usize,
+    limits: Limits,
     started: bool,
     name: &'static str,
-    /// Elements so far of the set or vector that is being written.
-    elements: Option<usize>,
+    /// Elements so far of the set or vector that is being written, and how many of them there may be.
+    elements: Option<(usize, usize)>,
 }
 
 impl<'a> Json<'a> {
-    /// Appends to `out`; sets and vectors are cut to `limit` elements.
-    pub(crate) fn new(out: &'a mut Vec<u8>, limit: usize) -> Self {
-        Self { out, limit, started: false, name: "", elements: None }
+    /// Appends to `out`, no more than `limits` allow.
+    pub(crate) fn new(out: &'a mut Vec<u8>, limits: Limits) -> Self {
+        Self { out, limits, started: false, name: "", elements: None }
     }
 
     /// Ends the line.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(self) -> Cut {
         self.out.extend_from_slice(if self.started { b"}\n" } else { b"{}\n" });
+        self.limits.cut()
     }
 
     /// Makes ready for a value: the field's name, or a comma between elements. `None` where the element is beyond
     /// the limit.
     fn value(&mut self) -> Option<&mut Vec<u8>> {
-        if let Some(elements) = &mut self.elements {
-            if *elements >= self.limit {
+        if let Some((elements, limit)) = &mut self.elements {
+            if elements >= limit {
                 return None;
             }
             if *elements > 0 {
@@ -120,8 +121,8 @@ impl Visitor for Json<'_> {
     }
 
     fn text(&mut self, value: &[u8]) {
-        if let Some(out) = self.value() {
-            push_text(cut(value), out);
+        if self.value().is_some() {
+            push_text(self.limits.text(value), self.out);
         }
     }
 
@@ -132,11 +133,11 @@ impl Visitor for Json<'_> {
         }
     }
 
-    fn begin(&mut self, _: usize) {
+    fn begin(&mut self, len: usize) {
         if let Some(out) = self.value() {
             out.push(b'[');
         }
-        self.elements = Some(0);
+        self.elements = Some((0, self.limits.elements(len)));
     }
 
     fn end(&mut self) {
@@ -190,14 +191,14 @@ fn push_escaped(byte: u8, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use weir_record::{Text, Value, Weird};
+    use weir_record::{LogKind, Text, Value, Weird};
 
     use super::*;
     use crate::{Format, line};
 
     fn visited(visit: impl Fn(&mut Json)) -> String {
         let mut out = Vec::new();
-        let mut json = Json::new(&mut out, 3);
+        let mut json = Json::new(&mut out, Limits::of(LogKind::Dns));
         json.field("f");
         visit(&mut json);
         json.finish();
@@ -228,7 +229,8 @@ mod tests {
         reason = "the path is not general enough over lifetimes"
     )]
     fn containers_are_arrays_and_are_cut() {
-        assert_eq!(visited(|v| vec![1u64, 2, 3, 4].visit(v)), "{\"f\":[1,2,3]}\n");
+        assert_eq!(visited(|v| vec![1u64, 2, 3].visit(v)), "{\"f\":[1,2,3]}\n");
+        assert!(visited(|v| (0..200u64).collect::<Vec<_>>().visit(v)).ends_with(",98,99]}\n"));
         assert_eq!(visited(|v| Vec::<u64>::new().visit(v)), "{\"f\":[]}\n");
         assert_eq!(visited(|v| vec![Some(Text::from("a")), None].visit(v)), "{\"f\":[\"a\",null]}\n");
         assert_eq!(visited(|v| v.unset()), "{}\n");

@@ -8,23 +8,21 @@
 #![forbid(unsafe_code)]
 
 mod calendar;
+mod document;
 mod json;
+mod limit;
 mod number;
 mod once;
 mod sys;
 mod tsv;
 
+pub use document::documentation;
+pub use limit::Cut;
+use limit::Limits;
 pub use once::Once;
 pub use sys::{LogDirectory, LogError, Trouble};
 pub use tsv::{tsv_footer, tsv_header};
-use weir_record::{Entry, LogKind};
-
-/// Texts are cut to this many bytes (Zeek: `Log::default_max_field_string_bytes`).
-const TEXT_LIMIT: usize = 4096;
-/// Sets and vectors are cut to this many elements (Zeek: `Log::default_max_field_container_elements`).
-const ELEMENT_LIMIT: usize = 100;
-/// Those of x509.log, where Zeek allows more names of a certificate.
-const X509_ELEMENT_LIMIT: usize = 500;
+use weir_record::Entry;
 
 /// How lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,23 +34,20 @@ pub enum Format {
     Json,
 }
 
-/// Formats one record as a line, with its end, appended to `out`.
-pub fn line(format: Format, entry: &Entry, out: &mut Vec<u8>) {
-    let limit = if entry.kind() == LogKind::X509 { X509_ELEMENT_LIMIT } else { ELEMENT_LIMIT };
+/// Formats one record as a line, with its end, appended to `out`. Answers what was too long for a line; its
+/// [`Cut::weirds`] may be logged.
+pub fn line(format: Format, entry: &Entry, out: &mut Vec<u8>) -> Cut {
+    let limits = Limits::of(entry.kind());
     match format {
         Format::Tsv => {
-            entry.visit(&mut tsv::Tsv::new(out, limit));
-            out.push(b'\n');
+            let mut tsv = tsv::Tsv::new(out, limits);
+            entry.visit(&mut tsv);
+            tsv.finish()
         }
         Format::Json => {
-            let mut json = json::Json::new(out, limit);
+            let mut json = json::Json::new(out, limits);
             entry.visit(&mut json);
-            json.finish();
+            json.finish()
         }
     }
-}
-
-/// The first bytes of a text, as many as a field may have.
-fn cut(text: &[u8]) -> &[u8] {
-    text.get(..TEXT_LIMIT).unwrap_or(text)
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 use weir_record::{LogKind, Visitor};
 use weir_wire::{Address, Interval, Time};
 
-use crate::cut;
+use crate::limit::{Cut, Limits};
 use crate::number::{push_addr, push_f64, push_hex, push_i64, push_seconds, push_u64};
 
 const UNSET: &[u8] = b"-";
@@ -45,22 +45,28 @@ pub fn tsv_footer(close: &str, out: &mut Vec<u8>) {
 /// Writes the columns of one record.
 pub(crate) struct Tsv<'a> {
     out: &'a mut Vec<u8>,
-    limit: usize,
+    limits: Limits,
     started: bool,
-    /// Elements so far of the set or vector that is being written.
-    elements: Option<usize>,
+    /// Elements so far of the set or vector that is being written, and how many of them there may be.
+    elements: Option<(usize, usize)>,
 }
 
 impl<'a> Tsv<'a> {
-    /// Appends to `out`; sets and vectors are cut to `limit` elements.
-    pub(crate) fn new(out: &'a mut Vec<u8>, limit: usize) -> Self {
-        Self { out, limit, started: false, elements: None }
+    /// Appends to `out`, no more than `limits` allow.
+    pub(crate) fn new(out: &'a mut Vec<u8>, limits: Limits) -> Self {
+        Self { out, limits, started: false, elements: None }
+    }
+
+    /// Ends the line.
+    pub(crate) fn finish(self) -> Cut {
+        self.out.push(b'\n');
+        self.limits.cut()
     }
 
     /// Makes ready for a value: a comma between elements. `None` where the element is beyond the limit.
     fn value(&mut self) -> Option<&mut Vec<u8>> {
-        if let Some(elements) = &mut self.elements {
-            if *elements >= self.limit {
+        if let Some((elements, limit)) = &mut self.elements {
+            if elements >= limit {
                 return None;
             }
             if *elements > 0 {
@@ -138,8 +144,8 @@ impl Visitor for Tsv<'_> {
 
     fn text(&mut self, value: &[u8]) {
         let in_container = self.elements.is_some();
-        if let Some(out) = self.value() {
-            push_text(cut(value), in_container, out);
+        if self.value().is_some() {
+            push_text(self.limits.text(value), in_container, self.out);
         }
     }
 
@@ -150,10 +156,11 @@ impl Visitor for Tsv<'_> {
     }
 
     fn begin(&mut self, len: usize) {
-        if len == 0 {
+        let limit = self.limits.elements(len);
+        if limit == 0 {
             self.out.extend_from_slice(EMPTY);
         }
-        self.elements = Some(0);
+        self.elements = Some((0, limit));
     }
 
     fn end(&mut self) {
@@ -237,7 +244,7 @@ mod tests {
 
     fn visited(visit: impl Fn(&mut Tsv)) -> String {
         let mut out = Vec::new();
-        visit(&mut Tsv::new(&mut out, 3));
+        visit(&mut Tsv::new(&mut out, Limits::of(LogKind::Dns)));
         String::from_utf8(out).unwrap()
     }
 
@@ -246,7 +253,8 @@ mod tests {
         use weir_record::Value;
         let set = |n: u64| visited(|v| Set((0..n).collect()).visit(v));
         assert_eq!((set(0), set(1), set(3)), ("(empty)".into(), "0".into(), "0,1,2".into()));
-        assert_eq!(set(5), "0,1,2");
+        assert_eq!(set(101), set(100));
+        assert!(set(100).ends_with(",98,99"));
         assert_eq!(visited(|v| vec![Text::from(""), Text::from("-")].visit(v)), r"(empty),\x2d");
     }
 

@@ -41,6 +41,9 @@ struct LogFile {
 
 impl LogDirectory {
     /// Logs go to `directory`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
     pub fn create(directory: &Path, format: Format) -> Result<Self, LogError> {
         fs::create_dir_all(directory).map_err(|e| LogError::new("create directory", directory, e))?;
         let files = LogKind::ALL.iter().map(|_| None).collect();
@@ -49,12 +52,20 @@ impl LogDirectory {
 
     /// Adds a record. After an error, the records that could not be written are counted ([`Self::lost`]), and
     /// further ones may be added.
+    ///
+    /// # Errors
+    /// The log's file cannot be made, or lines that waited cannot be written.
     pub fn write(&mut self, ordered: &Ordered) -> Result<(), LogError> {
         let format = self.format;
-        self.add(ordered.entry.kind(), 1, |out| line(format, &ordered.entry, out))
+        self.add(ordered.entry.kind(), 1, |out| {
+            line(format, &ordered.entry, out);
+        })
     }
 
     /// Adds `records` lines that [`line`] made.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
     pub fn append(&mut self, kind: LogKind, lines: &[u8], records: u64) -> Result<(), LogError> {
         if records == 0 && lines.is_empty() {
             return Ok(());
@@ -66,25 +77,32 @@ impl LogDirectory {
         // Every kind has a place.
         let Some(place) = self.files.get_mut(kind as usize) else { return Ok(()) };
         let mut opened = Ok(());
-        let log = match place {
-            Some(log) => log,
-            None => {
-                let (log, result) = LogFile::open(&self.directory, kind, self.format);
-                opened = result;
-                place.insert(log)
-            }
-        };
+        let log = place.get_or_insert_with(|| {
+            let (log, result) = LogFile::open(&self.directory, kind, self.format);
+            opened = result;
+            log
+        });
         push(&mut log.pending);
         log.pending_records += records;
         opened.and(if log.pending.len() >= PIECE { log.flush() } else { Ok(()) })
     }
 
-    /// Writes what waits, so that readers see it. The first error is told; all files are tried.
+    /// Writes what waits, so that readers see it.
+    ///
+    /// # Errors
+    /// Lines cannot be written: the first error, after all files were tried.
     pub fn flush(&mut self) -> Result<(), LogError> {
-        self.files.iter_mut().flatten().fold(Ok(()), |so_far, log| so_far.and(log.flush()))
+        let mut result = Ok(());
+        for log in self.files.iter_mut().flatten() {
+            result = result.and(log.flush());
+        }
+        result
     }
 
-    /// Ends all logs. Answers how many records each has; the first error is told, after all files were tried.
+    /// Ends all logs. Answers how many records each has.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
     pub fn close(mut self) -> Result<Vec<(LogKind, u64)>, LogError> {
         let mut result = self.flush();
         for log in self.files.iter_mut().flatten() {
