@@ -62,7 +62,8 @@ pub struct FileConfig {
     pub timeout: Interval,
     /// Most files at once in one lane; beyond, new ones are not analysed (a weird says so).
     pub max_files: usize,
-    /// Most bytes of one file that are held because they came out of order; beyond, they count as overflow.
+    /// Most bytes of one file that are held because they came out of order; beyond, the holes before them are given up
+    /// and count as overflow (Zeek: Files::reassembly_buffer_size).
     pub max_held: usize,
     /// Most bytes that the decoders of content codings (gzip, deflate, br) of one lane may hold; beyond, bodies are
     /// taken as they are (a weird says so).
@@ -109,7 +110,7 @@ impl Default for FileConfig {
             beginning: 4096,
             timeout: Interval::from_secs(120),
             max_files: 1 << 16,
-            max_held: 4 << 20,
+            max_held: 512 << 10,
             max_decoders: 256 << 20,
         }
     }
