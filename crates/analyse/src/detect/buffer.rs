@@ -133,10 +133,8 @@ impl Beginning {
         if half.spoken == Spoken::More {
             half.spoken = Spoken::Nothing;
         }
-        match self.outcome() {
-            Outcome::Open => self.keep(side, kept),
-            known => known,
-        }
+        let outcome = self.outcome();
+        if outcome == Outcome::Open { self.keep(side, kept) } else { outcome }
     }
 
     fn keep(&mut self, side: Side, kept: Kept) -> Outcome {
@@ -163,9 +161,8 @@ impl Beginning {
             (Spoken::Kind(Kind::Ssh), Spoken::Nothing) | (Spoken::Nothing, Spoken::Kind(Kind::Ssh)) => {
                 Outcome::Over
             }
-            (Spoken::Kind(Kind::Ssh), Spoken::Kind(kind))
-            | (Spoken::Kind(kind), _)
-            | (_, Spoken::Kind(kind)) => Outcome::Found(kind),
+            (Spoken::Kind(Kind::Ssh) | Spoken::More | Spoken::Nothing, Spoken::Kind(kind))
+            | (Spoken::Kind(kind), _) => Outcome::Found(kind),
             (Spoken::Nothing, Spoken::Nothing) => Outcome::Over,
             (Spoken::More | Spoken::Nothing, Spoken::More) | (Spoken::More, Spoken::Nothing) => Outcome::Open,
         }

@@ -140,23 +140,23 @@ pub fn is_dtls_client(datagram: &[u8]) -> bool {
 
 /// The version line of SSH.
 fn ssh(bytes: &[u8]) -> Answer {
+    const VERSION: &[Want] = &[ANY, ANY, ANY, is(b'-'), Want::In(b'1', b'2'), is(b'.')];
     const NAME: &[u8] = b"ssh";
     let begin = bytes.get(..NAME.len().min(bytes.len())).unwrap_or_default();
     if !NAME.get(..begin.len()).is_some_and(|name| begin.eq_ignore_ascii_case(name)) {
         return Answer::No;
     }
-    const VERSION: &[Want] = &[ANY, ANY, ANY, is(b'-'), Want::In(b'1', b'2'), is(b'.')];
     matches(bytes, VERSION)
 }
 
 /// A status line of HTTP.
 fn http_server(bytes: &[u8]) -> Answer {
+    const VERSION: &[Want] = &[ANY, ANY, ANY, ANY, ANY, Want::In(b'0', b'9')];
     const NAME: &[u8] = b"http/";
     let begin = bytes.get(..NAME.len().min(bytes.len())).unwrap_or_default();
     if !NAME.get(..begin.len()).is_some_and(|name| begin.eq_ignore_ascii_case(name)) {
         return Answer::No;
     }
-    const VERSION: &[Want] = &[ANY, ANY, ANY, ANY, ANY, Want::In(b'0', b'9')];
     matches(bytes, VERSION)
 }
 
