@@ -32,25 +32,20 @@ pub const fn is_likely_server_port(transport: Transport, port: u16) -> bool {
         return true;
     }
     match transport {
-        // FTP, SMTP, finger, Kerberos, POP3, portmapper, NetBIOS, IMAP, LDAP, SMB, Modbus, syslog's neighbours, MQTT,
-        // MySQL, RDP, SIP, XMPP, PostgreSQL, Redis, IRC, DNP3, and so on.
+        // FTP, SMTP, finger, Kerberos, POP3, DCE-RPC, NetBIOS, IMAP, LDAP, SMB, Modbus, MySQL, MQTT, RDP, XMPP, PostgreSQL,
+        // Redis, IRC, DNP3.
         Transport::Tcp => matches!(
             port,
-            21 | 23
-                | 25
+            21 | 25
                 | 79
                 | 88
-                | 102
                 | 110
-                | 111
                 | 135
                 | 139
                 | 143
                 | 389
                 | 445
                 | 502
-                | 513
-                | 514
                 | 587
                 | 1434
                 | 1883
@@ -58,19 +53,16 @@ pub const fn is_likely_server_port(transport: Transport, port: u16) -> bool {
                 | 3268
                 | 3306
                 | 3389
-                | 5060
                 | 5222
                 | 5269
                 | 5432
                 | 6379
                 | 6666..=6669 | 20000
         ),
-        // DHCP, Kerberos, portmapper, NTP, SNMP, LDAP, syslog, RADIUS, GTP, Teredo, VXLAN, SIP, AYIYA, Geneve, DNP3.
+        // DHCP (the server's), Kerberos, NTP, SNMP, LDAP, syslog, RADIUS, GTP, RDP, Teredo, VXLAN, SIP, AYIYA, Geneve, DNP3.
         Transport::Udp => matches!(
             port,
-            67 | 68
-                | 88
-                | 111
+            67 | 88
                 | 123
                 | 161
                 | 162
@@ -79,9 +71,8 @@ pub const fn is_likely_server_port(transport: Transport, port: u16) -> bool {
                 | 1812
                 | 2123
                 | 2152
-                | 3268
+                | 3389
                 | 3544
-                | 4011
                 | 4789
                 | 5060
                 | 5072
