@@ -4,7 +4,7 @@
 //! neither on the number of workers nor on the run, and cannot be steered by someone without the key.
 //! Shown as Zeek shows its own: a letter and the number in base 62.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
@@ -75,19 +75,21 @@ pub struct Shown(char, Uid);
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let mut text = [0u8; 18];
-        let mut n = self.1.0;
-        let mut used = 0;
-        for slot in text.iter_mut().rev() {
-            *slot = DIGITS.get((n % 62) as usize).copied().unwrap_or(b'0');
-            n /= 62;
-            used += 1;
-            if n == 0 {
-                break;
+        /// 62 to the tenth: what one u64 holds, as a division of 128 bits is slow.
+        const TEN_DIGITS: u128 = 62u128.pow(10);
+        let mut text = [b'0'; 20];
+        let (high, low) = ((self.1.0 / TEN_DIGITS) as u64, (self.1.0 % TEN_DIGITS) as u64);
+        let (high_text, low_text) = text.split_at_mut(10);
+        for (part, mut n) in [(high_text, high), (low_text, low)] {
+            for slot in part.iter_mut().rev() {
+                *slot = DIGITS.get((n % 62) as usize).copied().unwrap_or(b'0');
+                n /= 62;
             }
         }
+        let used = text.iter().skip_while(|&&digit| digit == b'0').count().max(1);
         let digits = text.get(text.len() - used..).unwrap_or_default();
-        write!(f, "{}{}", self.0, std::str::from_utf8(digits).unwrap_or_default())
+        f.write_char(self.0)?;
+        f.write_str(std::str::from_utf8(digits).unwrap_or_default())
     }
 }
 
@@ -101,6 +103,16 @@ impl fmt::Debug for Uid {
 mod tests {
     use super::*;
     use crate::{Address, TenantId};
+
+    #[test]
+    fn a_uid_is_shown_in_base_62() {
+        let shown = |n: u128| Uid(n).with_prefix('F').to_string();
+        assert_eq!(shown(0), "F0");
+        assert_eq!(shown(61), "Fz");
+        assert_eq!(shown(62), "F10");
+        assert_eq!(shown(62u128.pow(10)), "F10000000000");
+        assert_eq!(shown((1 << 96) - 1), "F1f2SI9UJPXvb7vdJ1");
+    }
 
     #[test]
     fn a_uid_depends_on_key_flow_and_start_only() {

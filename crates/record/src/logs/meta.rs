@@ -37,6 +37,9 @@ pub struct Weird {
     pub source: Option<Text>,
 }
 
+/// Weirds that Zeek's default policy makes a notice of.
+const NOTICES: [&str; 3] = ["FIN_storm", "successful_RPC_reply_to_invalid_request", "SYN_after_partial"];
+
 impl Weird {
     /// A weird of the connection or hosts `id`, or of none.
     pub fn new(
@@ -56,7 +59,7 @@ impl Weird {
             resp_p: id.map(|i| Port(i.resp_p)),
             name: name.into(),
             addl,
-            notice: false,
+            notice: NOTICES.contains(&name),
             peer: "zeek".into(),
             source: source.map(Text::from),
         }
