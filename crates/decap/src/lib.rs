@@ -52,6 +52,7 @@ impl Decap {
         let Output { packets, entries } = out;
         entries.sequence = frame.sequence;
         self.fragments.expire(frame.time);
+        self.tunnels.advance(frame.time, entries);
         let mut walk = Walk::new(&self.config, entries, frame);
         self.account.enter(walk.credit);
         let mut round =

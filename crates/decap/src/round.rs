@@ -100,6 +100,9 @@ impl Round<'_> {
             Ok(head) => head,
             Err(reason) => return Step::Drop(reason),
         };
+        if walk.depth > 0 {
+            self.tunnels.register(walk);
+        }
         if packet.protocol == protocol::UDP
             && let Some(inner) = self.tunnels.over_udp(walk, &head, packet)
         {

@@ -12,6 +12,8 @@ pub(crate) struct Found {
     pub packets: Vec<Packet<'static>>,
     /// `NAME`, or `NAME(ADDL)`, and ` SOURCE`, and ` SOURCE_ADDRESS>DESTINATION_ADDRESS`, as far as each is there.
     pub weirds: Vec<String>,
+    /// `TIME ORIGINATOR>RESPONDER TYPE ACTION` of each tunnel's record.
+    pub tunnels: Vec<String>,
     /// The ledger.
     pub account: Account,
 }
@@ -20,6 +22,17 @@ impl Found {
     /// How many frames ended for `reason`.
     pub fn dropped(&self, reason: Reason) -> u64 {
         self.account.dropped(reason).frames
+    }
+
+    fn take(&mut self, out: &mut Output<'_>) {
+        for ordered in out.entries.drain() {
+            if let Entry::Tunnel(tunnel) = &ordered.entry {
+                let (id, kind, action) = (tunnel.id, tunnel.tunnel_type.0, tunnel.action.0);
+                let ends = format!("{}:{}>{}:{}", id.orig_h, id.orig_p, id.resp_h, id.resp_p);
+                self.tunnels.push(format!("{} {ends} {kind} {action}", tunnel.ts));
+            }
+            self.weirds.extend(shown(&ordered.entry));
+        }
     }
 
     /// The bytes of the only packet.
@@ -43,7 +56,8 @@ pub(crate) fn walk(link: LinkType, frame: &[u8]) -> Found {
 /// Walks frames with their lengths on the wire.
 pub(crate) fn walk_cut(config: Config, link: LinkType, frames: &[(Vec<u8>, u32)]) -> Found {
     let mut decap = Decap::new(config, UidKey::default());
-    let mut found = Found { packets: Vec::new(), weirds: Vec::new(), account: Account::default() };
+    let mut found =
+        Found { packets: Vec::new(), weirds: Vec::new(), tunnels: Vec::new(), account: Account::default() };
     for (i, (data, wire_len)) in frames.iter().enumerate() {
         // The packets of a test live as long as the test run; that keeps lifetimes out of the tests.
         let data: &'static [u8] = data.clone().leak();
@@ -53,9 +67,13 @@ pub(crate) fn walk_cut(config: Config, link: LinkType, frames: &[(Vec<u8>, u32)]
         decap.frame(&frame, &mut out);
         assert!(decap.account().balances());
         found.packets.append(&mut out.packets);
-        found.weirds.extend(out.entries.drain().filter_map(|e| shown(&e.entry)));
+        found.take(&mut out);
     }
+    // What waits at the end is held, not dropped, in the account that the tests see.
     found.account = decap.account().clone();
+    let mut out = Output::default();
+    decap.finish(&mut out);
+    found.take(&mut out);
     found
 }
 

@@ -155,7 +155,6 @@ impl<'c> Walk<'c> {
         }
     }
 
-    #[allow(dead_code, reason = "the tunnels call it")]
     /// The walk enters a tunnel: what follows has hosts and VLAN tags of its own, and what was set aside as padding outside
     /// is not behind it.
     pub fn enter_tunnel(&mut self, kind: TunnelKind, parent: Uid) {

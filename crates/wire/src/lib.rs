@@ -15,6 +15,7 @@ pub mod ipv6;
 pub mod packet;
 pub mod tcp;
 pub mod time;
+pub mod tunnel;
 pub mod udp;
 pub mod uid;
 

@@ -1,6 +1,7 @@
 //! 802.11 data frames, with or without radiotap in front. Encrypted ones, and those that carry no data, end here.
 
 use weir_ledger::Reason;
+use weir_wire::{TenantId, TunnelKind, Uid};
 
 use super::ethertype;
 use crate::walk::{Layer, Step, Walk};
@@ -71,12 +72,24 @@ pub(crate) struct Parts<'a> {
     rest: &'a [u8],
     beyond: usize,
     layers: u8,
+    depth: u8,
+    tunnel: TunnelKind,
+    parent: Uid,
+    tenant: TenantId,
 }
 
 impl<'a> Parts<'a> {
     /// The parts in `bytes`.
     pub fn new(walk: &Walk<'_>, bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, beyond: walk.beyond, layers: walk.layers }
+        Self {
+            rest: bytes,
+            beyond: walk.beyond,
+            layers: walk.layers,
+            depth: walk.depth,
+            tunnel: walk.tunnel,
+            parent: walk.parent,
+            tenant: walk.tenant,
+        }
     }
 
     /// The next part; each takes 14 bytes at least, so there is an end.
@@ -99,6 +112,8 @@ impl<'a> Parts<'a> {
         self.rest = behind.get(len % 4..).unwrap_or(behind);
         walk.hosts = None;
         walk.layers = self.layers;
+        (walk.depth, walk.tunnel, walk.parent) = (self.depth, self.tunnel, self.parent);
+        walk.tenant = self.tenant;
         walk.beyond = self.beyond.saturating_add(behind.len());
         Some(Step::Next(Layer::WirelessPart, part))
     }

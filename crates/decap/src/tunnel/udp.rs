@@ -1,0 +1,392 @@
+//! Tunnels that UDP carries: VXLAN, GENEVE, Teredo, AYIYA, GTP.
+//!
+//! A connection whose datagrams are not what its port says is left alone from then on, which analyzer.log tells, except
+//! GTP, whose ports also carry other versions of it (Zeek: src/packet_analysis/protocol).
+
+use weir_ledger::Reason;
+use weir_record::{Analyzer, ConnUid, Name, Port};
+use weir_wire::flow::protocol;
+use weir_wire::tunnel::{
+    AyiyaHeader, GeneveHeader, GtpHeader, TeredoHeader, VxlanHeader, ayiya, geneve, gtp, teredo, vxlan,
+};
+use weir_wire::{ConnId, Head, Malformed, TunnelKind, ipv6, udp};
+
+use super::ip::check;
+use super::table::Flow;
+use super::{Inner, Over, Tunnels, is_too_deep};
+use crate::config::TenantBy;
+use crate::ip::IpPacket;
+use crate::walk::{Layer, Step, Walk};
+
+/// Ports of servers from 1024 on that a client on a tunnel's port may ask: 1812, 5060, 5353, 5355 (Zeek:
+/// `likely_server_ports`).
+const SERVERS: [u16; 4] = [1812, 5060, 5353, 5355];
+/// The first port that is not for servers by convention.
+const FIRST_USER_PORT: u16 = 1024;
+const ETHERNET: u16 = 0x6558;
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+
+/// What a datagram turned out to be.
+enum Found<'a> {
+    /// A tunnelled packet, in the network of the number.
+    Inner(Option<u32>, Layer, &'a [u8]),
+    /// The tunnel's, but with nothing to go on with; the weird about it.
+    Empty(Option<&'static str>),
+    /// None that is tunnelled.
+    Nothing,
+    /// Not what it should be, which is weird.
+    Weird(&'static str, String),
+    /// Not what it should be.
+    Violation(&'static str),
+}
+
+impl Tunnels {
+    /// Whether the UDP datagram in `packet`, whose flow `outer` tells, carries a tunnel.
+    pub fn over_udp<'a>(
+        &mut self,
+        walk: &mut Walk<'_>,
+        outer: &Head,
+        packet: &IpPacket<'a>,
+    ) -> Option<Inner<'a>> {
+        let ((source, from), (destination, to)) = outer.key.endpoints(outer.direction);
+        let payload = packet.payload().get(udp::LEN..).unwrap_or_default();
+        if by_port(from).or(by_port(to)).or_else(|| by_payload(payload)).is_none() {
+            return None;
+        }
+        let id = ConnId { orig_h: source, orig_p: from, resp_h: destination, resp_p: to };
+        let id = if is_answer(from, to) { id.flip() } else { id };
+        let flow = self.over_udp.touch(&outer.key, &self.key, id, walk.time, walk.entries);
+        let kind = by_port(flow.id.resp_p).or_else(|| by_payload(payload))?;
+        if (flow.violated && kind != TunnelKind::Gtpv1) || is_too_deep(walk, name(kind)) {
+            return None;
+        }
+        let is_orig = (flow.id.orig_h, flow.id.orig_p) == (source, from);
+        let (network, layer, bytes) = match find(walk, flow, kind, payload) {
+            Found::Inner(network, layer, bytes) => (network, layer, bytes),
+            Found::Nothing => return None,
+            Found::Empty(weird) => {
+                if let Some(weird) = weird {
+                    walk.weird(weird, None, Some(name(kind)));
+                }
+                return Some(Inner { kind, step: Step::Drop(Reason::TunnelNotIp) });
+            }
+            Found::Weird(weird, addl) => {
+                walk.weird(weird, Some(addl.into()), Some(name(kind)));
+                return None;
+            }
+            Found::Violation(reason) => {
+                violate(walk, flow, kind, reason);
+                return None;
+            }
+        };
+        if let Some(side) = flow.valid.get_mut(usize::from(!is_orig)) {
+            *side = true;
+        }
+        flow.kind = kind;
+        let (uid, confirmed) = (flow.uid, kind != TunnelKind::Teredo || flow.valid == [true; 2]);
+        if let Some(network) = network {
+            walk.surrounded_by(TenantBy::Vni, network);
+        }
+        self.enter(walk, Over::Udp, outer.key, kind, uid);
+        let kind = if confirmed { kind } else { TunnelKind::None };
+        Some(Inner { kind, step: Step::Next(layer, bytes) })
+    }
+}
+
+/// The tunnel of a responder's port.
+const fn by_port(port: u16) -> Option<TunnelKind> {
+    Some(match port {
+        vxlan::PORT => TunnelKind::Vxlan,
+        geneve::PORT => TunnelKind::Geneve,
+        teredo::PORT => TunnelKind::Teredo,
+        ayiya::PORT => TunnelKind::Ayiya,
+        port if port == gtp::PORTS[0] || port == gtp::PORTS[1] => TunnelKind::Gtpv1,
+        _ => return None,
+    })
+}
+
+/// The tunnel that a payload on another port looks like.
+#[inline]
+fn by_payload(payload: &[u8]) -> Option<TunnelKind> {
+    if AyiyaHeader::is_likely(payload) {
+        Some(TunnelKind::Ayiya)
+    } else if TeredoHeader::is_likely(payload) {
+        Some(TunnelKind::Teredo)
+    } else {
+        None
+    }
+}
+
+/// Whether a first packet between these ports rather comes from the responder.
+fn is_answer(from: u16, to: u16) -> bool {
+    by_port(from).is_some() && by_port(to).is_none() && to >= FIRST_USER_PORT && !SERVERS.contains(&to)
+}
+
+/// Zeek's name of the analyser of a tunnel.
+const fn name(kind: TunnelKind) -> &'static str {
+    match kind {
+        TunnelKind::Vxlan => "VXLAN",
+        TunnelKind::Geneve => "GENEVE",
+        TunnelKind::Teredo => "TEREDO",
+        TunnelKind::Ayiya => "AYIYA",
+        _ => "GTPV1",
+    }
+}
+
+fn find<'a>(walk: &mut Walk<'_>, flow: &Flow, kind: TunnelKind, payload: &'a [u8]) -> Found<'a> {
+    match kind {
+        TunnelKind::Vxlan => in_vxlan(payload),
+        TunnelKind::Geneve => in_geneve(payload),
+        TunnelKind::Teredo => in_teredo(walk, flow, payload),
+        TunnelKind::Ayiya => in_ayiya(payload),
+        _ => in_gtp(walk, payload),
+    }
+}
+
+fn in_vxlan(payload: &[u8]) -> Found<'_> {
+    match VxlanHeader::parse(payload) {
+        Ok(header) if header.inner().is_empty() => Found::Empty(Some("vxlan_empty_packet")),
+        Ok(header) => Found::Inner(Some(header.vni()), Layer::Ethernet, header.inner()),
+        Err(Malformed::Value) => Found::Violation("VXLAN 'I' flag not set"),
+        Err(_) => Found::Violation("VXLAN header truncation"),
+    }
+}
+
+fn in_geneve(payload: &[u8]) -> Found<'_> {
+    let header = match GeneveHeader::parse(payload) {
+        Ok(header) => header,
+        Err(Malformed::Version) => {
+            let version = payload.first().map_or(0, |first| first >> 6);
+            return Found::Weird("geneve_invalid_version", version.to_string());
+        }
+        Err(Malformed::Length) => return Found::Violation("Geneve option header truncation"),
+        Err(_) => return Found::Violation("Geneve header truncation"),
+    };
+    if header.inner().is_empty() {
+        return Found::Empty(Some("geneve_empty_packet"));
+    }
+    let layer = match header.protocol() {
+        ETHERNET => Layer::Ethernet,
+        IPV4 | IPV6 => Layer::Ip,
+        _ => return Found::Empty(None),
+    };
+    Found::Inner(Some(header.vni()), layer, header.inner())
+}
+
+fn in_teredo<'a>(walk: &mut Walk<'_>, flow: &Flow, payload: &'a [u8]) -> Found<'a> {
+    let Ok(header) = TeredoHeader::parse(payload) else {
+        return Found::Violation("Bad Teredo encapsulation");
+    };
+    let packet = header.inner();
+    match check(6, packet) {
+        Ok(()) => {}
+        // A bubble (RFC 4380, 2.8) has no payload, but some come with one behind it.
+        Err("inner_IP_payload_length_mismatch") if is_bubble(packet) => {
+            let of = Some((flow.uid, flow.id));
+            walk.entries.weird(walk.time, of, "Teredo_bubble_with_payload", None, Some("TEREDO"));
+        }
+        Err("inner_IP_payload_length_mismatch") => return Found::Violation("Teredo payload length"),
+        Err(_) => return Found::Violation("Truncated Teredo or invalid inner IP version"),
+    }
+    Found::Inner(None, Layer::Ip, packet)
+}
+
+/// An IPv6 header that says that nothing follows.
+fn is_bubble(packet: &[u8]) -> bool {
+    matches!(packet, [_, _, _, _, 0, 0, ipv6::extension::NONE, ..])
+}
+
+fn in_ayiya(payload: &[u8]) -> Found<'_> {
+    let Ok(header) = AyiyaHeader::parse(payload) else { return Found::Violation("Truncated AYIYA") };
+    if header.operation() != ayiya::FORWARD {
+        return Found::Nothing;
+    }
+    match header.next_header() {
+        _ if header.inner().is_empty() => Found::Empty(Some("ayiya_empty_packet")),
+        protocol::IPIP | protocol::IPV6 => Found::Inner(None, Layer::Ip, header.inner()),
+        _ => Found::Empty(None),
+    }
+}
+
+fn in_gtp<'a>(walk: &Walk<'_>, payload: &'a [u8]) -> Found<'a> {
+    // What is cut short says nothing about who sends it: other protocols use these ports too.
+    let Ok(header) = GtpHeader::parse(payload) else { return Found::Nothing };
+    if walk.tunnel == TunnelKind::Gtpv1 {
+        return Found::Violation("GTP-in-GTP");
+    }
+    if header.version() != 1 {
+        return Found::Violation("GTPv1 bad Version");
+    }
+    if !header.is_gtp() || header.message() != gtp::G_PDU {
+        return Found::Nothing;
+    }
+    let Ok(packet) = header.inner() else { return Found::Nothing };
+    let version = match packet.first().map(|first| first >> 4) {
+        _ if packet.len() < weir_wire::ipv4::MIN_LEN => return Found::Violation("Truncated GTPv1"),
+        Some(version @ (4 | 6)) => version,
+        _ => return Found::Violation("non-IP packet in GTPv1"),
+    };
+    match check(version, packet) {
+        Ok(()) => Found::Inner(None, Layer::Ip, packet),
+        Err("inner_IP_payload_length_mismatch") => Found::Violation("GTPv1 payload length"),
+        Err(_) => Found::Violation("Truncated GTPv1"),
+    }
+}
+
+/// The connection is not what its port says: told once.
+fn violate(walk: &mut Walk<'_>, flow: &mut Flow, kind: TunnelKind, reason: &'static str) {
+    if std::mem::replace(&mut flow.violated, true) {
+        return;
+    }
+    walk.entries.push(Analyzer {
+        ts: walk.time,
+        analyzer_kind: "packet".into(),
+        analyzer_name: name(kind).into(),
+        uid: Some(ConnUid(flow.uid)),
+        fuid: None,
+        orig_h: Some(flow.id.orig_h),
+        orig_p: Some(Port(flow.id.orig_p)),
+        resp_h: Some(flow.id.resp_h),
+        resp_p: Some(Port(flow.id.resp_p)),
+        proto: Some(Name("udp")),
+        failure_reason: reason.into(),
+        failure_data: None,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Found, ethernet, packet, udp as datagram, v4, v6, walk, walk_all};
+    use crate::{Config, Tenants};
+    use weir_wire::{LinkType, Role, TenantId};
+
+    /// A datagram from port 4000 to `port`.
+    fn to(port: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = datagram(payload);
+        bytes[..2].copy_from_slice(&4000_u16.to_be_bytes());
+        bytes[2..4].copy_from_slice(&port.to_be_bytes());
+        v4(17, &bytes)
+    }
+
+    /// The same the other way.
+    fn from(port: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = to(port, payload);
+        bytes[20..22].copy_from_slice(&port.to_be_bytes());
+        bytes[22..24].copy_from_slice(&4000_u16.to_be_bytes());
+        bytes[12..20].copy_from_slice(&[10, 0, 0, 2, 10, 0, 0, 1]);
+        bytes
+    }
+
+    fn vxlan(vni: u8) -> Vec<u8> {
+        [&[8, 0, 0, 0, 0, 0, vni, 0][..], &ethernet(0x0800, &packet())].concat()
+    }
+
+    fn gtp(inner: &[u8]) -> Vec<u8> {
+        [&[0x30, 255, 0, 0, 0, 0, 0, 1][..], inner].concat()
+    }
+
+    fn bubble() -> Vec<u8> {
+        v6(59, &[])
+    }
+
+    fn shape(found: &Found) -> Vec<(Role, u8, u32)> {
+        found.packets.iter().map(|p| (p.head.role, p.head.depth, p.head.frames)).collect()
+    }
+
+    #[test]
+    fn what_each_tunnel_carries_comes_after_its_carrier() {
+        let inner = v6(17, &datagram(b"x"));
+        let frame = ethernet(0x86dd, &inner);
+        let ayiya = [&[0x41, 0x52, 0x11, 41][..], &[0; 4 + 16 + 20], &inner].concat();
+        for (port, payload, kind) in [
+            (4789, [&[8, 0, 0, 0, 0, 0, 1, 0][..], &frame].concat(), TunnelKind::Vxlan),
+            (6081, [&[1, 0, 0x65, 0x58, 0, 0, 1, 0, 0, 0, 0, 0][..], &frame].concat(), TunnelKind::Geneve),
+            (6081, [&[0, 0, 0x86, 0xdd, 0, 0, 1, 0][..], &inner].concat(), TunnelKind::Geneve),
+            (5072, ayiya.clone(), TunnelKind::Ayiya),
+            (999, ayiya, TunnelKind::Ayiya),
+            (2152, gtp(&inner), TunnelKind::Gtpv1),
+        ] {
+            let found = walk(LinkType::RAW, &to(port, &payload));
+            assert_eq!(shape(&found), [(Role::Carrier(kind), 0, 0), (Role::Innermost, 1, 1)], "{kind:?}");
+            assert_eq!(found.packets[1].data.bytes(), inner);
+            assert_eq!(found.packets[1].head.tunnel, kind);
+            assert!(found.packets[1].head.parent.is_some());
+            assert_eq!(found.tunnels.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_tunnel_is_told_of_when_found_and_when_it_ends() {
+        let found = walk_all(Config::default(), LinkType::RAW, &[from(4789, &vxlan(1)), to(4789, &vxlan(1))]);
+        assert_eq!(found.packets[1].head.parent, found.packets[3].head.parent);
+        assert_eq!(
+            found.tunnels,
+            [
+                "0.000000 10.0.0.1:4000>10.0.0.2:4789 Tunnel::VXLAN Tunnel::DISCOVER",
+                "1.000000 10.0.0.1:4000>10.0.0.2:4789 Tunnel::VXLAN Tunnel::CLOSE",
+            ]
+        );
+    }
+
+    #[test]
+    fn teredo_is_confirmed_by_both_sides_and_a_bubble_alone_is_no_tunnel() {
+        let alone = walk(LinkType::RAW, &to(3544, &bubble()));
+        assert_eq!((shape(&alone).len(), alone.tunnels.len(), alone.weirds.len()), (1, 0, 0));
+        let inner = v6(17, &datagram(b"x"));
+        let frames = [to(3544, &inner), from(3544, &inner)];
+        let found = walk_all(Config::default(), LinkType::RAW, &frames);
+        assert_eq!(found.packets[0].head.role, Role::Carrier(TunnelKind::None));
+        assert_eq!(found.packets[2].head.role, Role::Carrier(TunnelKind::Teredo));
+        let padded = walk(LinkType::RAW, &to(3544, &[bubble(), vec![1; 4]].concat()));
+        assert_eq!(padded.weirds, ["Teredo_bubble_with_payload TEREDO 10.0.0.1>10.0.0.2"]);
+    }
+
+    #[test]
+    fn what_is_no_tunnel_is_a_datagram_like_any_other() {
+        for (port, payload) in [
+            (4789, vec![0; 60]),
+            (4789, vec![8; 7]),
+            (6081, vec![0x80; 60]),
+            (6081, vec![0x3f; 60]),
+            (3544, vec![1; 60]),
+            (5072, vec![0xff; 60]),
+            (2152, vec![0x30, 16, 0, 0, 0, 0, 0, 0]),
+            (2152, gtp(&packet()[..30])),
+            (2152, vec![0x48; 60]),
+            (2152, vec![]),
+            (53, gtp(&packet())),
+        ] {
+            let found = walk(LinkType::RAW, &to(port, &payload));
+            assert_eq!(shape(&found), [(Role::Innermost, 0, 1)]);
+        }
+        let frames = [to(4789, &[0; 8]), to(4789, &vxlan(1))];
+        assert_eq!(walk_all(Config::default(), LinkType::RAW, &frames).packets.len(), 2);
+    }
+
+    #[test]
+    fn a_tunnel_around_nothing_is_weird_and_its_frame_is_accounted() {
+        let found = walk(LinkType::RAW, &to(6081, &[0, 0, 0x65, 0x58, 0, 0, 1, 0]));
+        assert_eq!(found.weirds, ["geneve_empty_packet GENEVE 10.0.0.1>10.0.0.2"]);
+        assert_eq!(shape(&found), [(Role::Carrier(TunnelKind::Geneve), 0, 0)]);
+        assert_eq!(found.dropped(Reason::TunnelNotIp), 1);
+    }
+
+    #[test]
+    fn gtp_in_gtp_is_not_a_tunnel() {
+        let found = walk(LinkType::RAW, &to(2152, &gtp(&to(2152, &gtp(&packet())))));
+        let roles = [(Role::Carrier(TunnelKind::Gtpv1), 0, 0), (Role::Innermost, 1, 1)];
+        assert_eq!(shape(&found), roles);
+    }
+
+    #[test]
+    fn networks_may_be_tenants() {
+        let tenants = Tenants { by: TenantBy::Vni, ..Tenants::default() };
+        let config = Config { tenants, ..Config::default() };
+        let found = walk_all(config, LinkType::RAW, &[to(4789, &vxlan(7)), to(4789, &vxlan(8))]);
+        let tenants: Vec<_> = found.packets.iter().map(|p| p.head.key.tenant).collect();
+        assert_eq!(tenants, [TenantId(0), TenantId(7), TenantId(0), TenantId(8)]);
+        assert_eq!(found.packets[1].head.parent, found.packets[3].head.parent);
+    }
+}

@@ -1,0 +1,17 @@
+//! The headers of tunnels, as checked views: what is inside, and the number that names the network there.
+//!
+//! Where an RFC and practice differ, what Zeek accepts is accepted (src/packet_analysis/protocol).
+
+pub mod ayiya;
+pub mod geneve;
+pub mod gre;
+pub mod gtp;
+pub mod teredo;
+pub mod vxlan;
+
+pub use ayiya::AyiyaHeader;
+pub use geneve::GeneveHeader;
+pub use gre::GreHeader;
+pub use gtp::GtpHeader;
+pub use teredo::TeredoHeader;
+pub use vxlan::VxlanHeader;
