@@ -87,7 +87,7 @@ fn point_to_point<'a>(walk: &mut Walk<'_>, ppp: &'a [u8]) -> Result<Content<'a>,
 
 /// The protocol types of Aruba's access points.
 const fn is_wireless(number: u16) -> bool {
-    number == 0x9000 || (number & 0x8200 == 0x8200 && number & 0x0f == 0)
+    number == 0x9000 || (number & 0x8200 == 0x8200 && number.is_multiple_of(16))
 }
 
 fn truncated<'a>(walk: &mut Walk<'_>) -> Step<'a> {

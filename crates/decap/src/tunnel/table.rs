@@ -115,7 +115,9 @@ impl Table {
         let mut ended: Vec<(FlowKey, Flow)> = self.flows.extract_if(|_, flow| is_over(flow)).collect();
         ended.sort_unstable_by_key(|(key, _)| *key);
         if self.closes {
-            ended.iter().for_each(|(_, flow)| close(flow, now, out));
+            for (_, flow) in &ended {
+                close(flow, now, out);
+            }
         }
     }
 }

@@ -27,6 +27,40 @@ const ETHERNET: u16 = 0x6558;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
+/// The tunnels over UDP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Vxlan,
+    Geneve,
+    Teredo,
+    Ayiya,
+    Gtp,
+}
+
+impl Protocol {
+    /// As the log tells tunnels apart.
+    const fn kind(self) -> TunnelKind {
+        match self {
+            Self::Vxlan => TunnelKind::Vxlan,
+            Self::Geneve => TunnelKind::Geneve,
+            Self::Teredo => TunnelKind::Teredo,
+            Self::Ayiya => TunnelKind::Ayiya,
+            Self::Gtp => TunnelKind::Gtpv1,
+        }
+    }
+
+    /// Zeek's name of its analyser.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Vxlan => "VXLAN",
+            Self::Geneve => "GENEVE",
+            Self::Teredo => "TEREDO",
+            Self::Ayiya => "AYIYA",
+            Self::Gtp => "GTPV1",
+        }
+    }
+}
+
 /// What a datagram turned out to be.
 enum Found<'a> {
     /// A tunnelled packet, in the network of the number.
@@ -51,40 +85,40 @@ impl Tunnels {
     ) -> Option<Inner<'a>> {
         let ((source, from), (destination, to)) = outer.key.endpoints(outer.direction);
         let payload = packet.payload().get(udp::LEN..).unwrap_or_default();
-        if by_port(from).or(by_port(to)).or_else(|| by_payload(payload)).is_none() {
-            return None;
-        }
+        // Most datagrams leave here, before any table is asked.
+        by_port(from).or_else(|| by_port(to)).or_else(|| by_payload(payload))?;
         let id = ConnId { orig_h: source, orig_p: from, resp_h: destination, resp_p: to };
         let id = if is_answer(from, to) { id.flip() } else { id };
         let flow = self.over_udp.touch(&outer.key, &self.key, id, walk.time, walk.entries);
-        let kind = by_port(flow.id.resp_p).or_else(|| by_payload(payload))?;
-        if (flow.violated && kind != TunnelKind::Gtpv1) || is_too_deep(walk, name(kind)) {
+        let tunnel = by_port(flow.id.resp_p).or_else(|| by_payload(payload))?;
+        if (flow.violated && tunnel != Protocol::Gtp) || is_too_deep(walk, tunnel.name()) {
             return None;
         }
         let is_orig = (flow.id.orig_h, flow.id.orig_p) == (source, from);
-        let (network, layer, bytes) = match find(walk, flow, kind, payload) {
+        let (network, layer, bytes) = match find(walk, flow, tunnel, payload) {
             Found::Inner(network, layer, bytes) => (network, layer, bytes),
             Found::Nothing => return None,
             Found::Empty(weird) => {
                 if let Some(weird) = weird {
-                    walk.weird(weird, None, Some(name(kind)));
+                    walk.weird(weird, None, Some(tunnel.name()));
                 }
-                return Some(Inner { kind, step: Step::Drop(Reason::TunnelNotIp) });
+                return Some(Inner { kind: tunnel.kind(), step: Step::Drop(Reason::TunnelNotIp) });
             }
             Found::Weird(weird, addl) => {
-                walk.weird(weird, Some(addl.into()), Some(name(kind)));
+                walk.weird(weird, Some(addl.into()), Some(tunnel.name()));
                 return None;
             }
             Found::Violation(reason) => {
-                violate(walk, flow, kind, reason);
+                violate(walk, flow, tunnel, reason);
                 return None;
             }
         };
         if let Some(side) = flow.valid.get_mut(usize::from(!is_orig)) {
             *side = true;
         }
+        let kind = tunnel.kind();
         flow.kind = kind;
-        let (uid, confirmed) = (flow.uid, kind != TunnelKind::Teredo || flow.valid == [true; 2]);
+        let (uid, confirmed) = (flow.uid, tunnel != Protocol::Teredo || flow.valid == [true; 2]);
         if let Some(network) = network {
             walk.surrounded_by(TenantBy::Vni, network);
         }
@@ -95,24 +129,24 @@ impl Tunnels {
 }
 
 /// The tunnel of a responder's port.
-const fn by_port(port: u16) -> Option<TunnelKind> {
+const fn by_port(port: u16) -> Option<Protocol> {
     Some(match port {
-        vxlan::PORT => TunnelKind::Vxlan,
-        geneve::PORT => TunnelKind::Geneve,
-        teredo::PORT => TunnelKind::Teredo,
-        ayiya::PORT => TunnelKind::Ayiya,
-        port if port == gtp::PORTS[0] || port == gtp::PORTS[1] => TunnelKind::Gtpv1,
+        vxlan::PORT => Protocol::Vxlan,
+        geneve::PORT => Protocol::Geneve,
+        teredo::PORT => Protocol::Teredo,
+        ayiya::PORT => Protocol::Ayiya,
+        port if port == gtp::PORTS[0] || port == gtp::PORTS[1] => Protocol::Gtp,
         _ => return None,
     })
 }
 
 /// The tunnel that a payload on another port looks like.
 #[inline]
-fn by_payload(payload: &[u8]) -> Option<TunnelKind> {
+fn by_payload(payload: &[u8]) -> Option<Protocol> {
     if AyiyaHeader::is_likely(payload) {
-        Some(TunnelKind::Ayiya)
+        Some(Protocol::Ayiya)
     } else if TeredoHeader::is_likely(payload) {
-        Some(TunnelKind::Teredo)
+        Some(Protocol::Teredo)
     } else {
         None
     }
@@ -123,24 +157,13 @@ fn is_answer(from: u16, to: u16) -> bool {
     by_port(from).is_some() && by_port(to).is_none() && to >= FIRST_USER_PORT && !SERVERS.contains(&to)
 }
 
-/// Zeek's name of the analyser of a tunnel.
-const fn name(kind: TunnelKind) -> &'static str {
-    match kind {
-        TunnelKind::Vxlan => "VXLAN",
-        TunnelKind::Geneve => "GENEVE",
-        TunnelKind::Teredo => "TEREDO",
-        TunnelKind::Ayiya => "AYIYA",
-        _ => "GTPV1",
-    }
-}
-
-fn find<'a>(walk: &mut Walk<'_>, flow: &Flow, kind: TunnelKind, payload: &'a [u8]) -> Found<'a> {
-    match kind {
-        TunnelKind::Vxlan => in_vxlan(payload),
-        TunnelKind::Geneve => in_geneve(payload),
-        TunnelKind::Teredo => in_teredo(walk, flow, payload),
-        TunnelKind::Ayiya => in_ayiya(payload),
-        _ => in_gtp(walk, payload),
+fn find<'a>(walk: &mut Walk<'_>, flow: &Flow, tunnel: Protocol, payload: &'a [u8]) -> Found<'a> {
+    match tunnel {
+        Protocol::Vxlan => in_vxlan(payload),
+        Protocol::Geneve => in_geneve(payload),
+        Protocol::Teredo => in_teredo(walk, flow, payload),
+        Protocol::Ayiya => in_ayiya(payload),
+        Protocol::Gtp => in_gtp(walk, payload),
     }
 }
 
@@ -235,14 +258,14 @@ fn in_gtp<'a>(walk: &Walk<'_>, payload: &'a [u8]) -> Found<'a> {
 }
 
 /// The connection is not what its port says: told once.
-fn violate(walk: &mut Walk<'_>, flow: &mut Flow, kind: TunnelKind, reason: &'static str) {
+fn violate(walk: &mut Walk<'_>, flow: &mut Flow, tunnel: Protocol, reason: &'static str) {
     if std::mem::replace(&mut flow.violated, true) {
         return;
     }
     walk.entries.push(Analyzer {
         ts: walk.time,
         analyzer_kind: "packet".into(),
-        analyzer_name: name(kind).into(),
+        analyzer_name: tunnel.name().into(),
         uid: Some(ConnUid(flow.uid)),
         fuid: None,
         orig_h: Some(flow.id.orig_h),
