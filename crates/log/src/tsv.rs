@@ -292,6 +292,15 @@ mod tests {
     }
 
     #[test]
+    fn the_state_of_a_connection_is_a_string_in_the_header() {
+        let mut out = Vec::new();
+        tsv_header(LogKind::Conn, "2026-11-23-01-29-34", &mut out);
+        let types = "#types\ttime\tstring\taddr\tport\taddr\tport\tenum\tstring\tinterval\tcount\tcount\tstring\tbool\tbool\t\
+            count\tstring\tcount\tcount\tcount\tcount\tset[string]\tcount\n";
+        assert!(String::from_utf8(out).unwrap().ends_with(types));
+    }
+
+    #[test]
     fn the_header_is_that_of_zeek() {
         let mut out = Vec::new();
         tsv_header(LogKind::Tunnel, "2026-11-23-01-29-34", &mut out);

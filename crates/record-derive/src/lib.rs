@@ -2,7 +2,8 @@
 //!
 //! The struct names its log with `#[record(path = "conn")]`. Each field is one column, in order, named after the
 //! field; `#[record(name = "id.orig_h")]` gives another name, and `#[record(id)]` on a `ConnId` makes the four
-//! columns `id.orig_h id.orig_p id.resp_h id.resp_p`. The doc comment of a field is its text in `docs/logs.md`.
+//! columns `id.orig_h id.orig_p id.resp_h id.resp_p`. `#[record(string)]` says that the column is a string where the
+//! field is a name of a closed list. The doc comment of a field is its text in `docs/logs.md`.
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
@@ -21,6 +22,7 @@ struct Options {
     path: Option<LitStr>,
     name: Option<LitStr>,
     id: bool,
+    string: bool,
 }
 
 fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
@@ -78,9 +80,14 @@ fn column(field: &Field) -> syn::Result<(Tokens, Tokens)> {
     }
     let name = options.name.map_or_else(|| ident.to_string(), |n| n.value());
     let name = name.trim_start_matches("r#");
+    let kind = if options.string {
+        quote!(::weir_record::Kind::String)
+    } else {
+        quote!(<#ty as ::weir_record::Value>::KIND)
+    };
     let described = quote!(::weir_record::Field {
         name: #name,
-        kind: <#ty as ::weir_record::Value>::KIND,
+        kind: #kind,
         doc: #doc,
     },);
     Ok((described, quote!(visitor.field(#name); ::weir_record::Value::visit(&self.#ident, visitor);)))
@@ -96,8 +103,10 @@ fn options(attrs: &[Attribute]) -> syn::Result<Options> {
                 found.name = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("id") {
                 found.id = true;
+            } else if meta.path.is_ident("string") {
+                found.string = true;
             } else {
-                return Err(meta.error("expected path, name or id"));
+                return Err(meta.error("expected path, name, id or string"));
             }
             Ok(())
         })?;

@@ -26,6 +26,7 @@ pub struct Conn {
     /// Payload bytes that the responder sent.
     pub resp_bytes: Option<u64>,
     /// How the connection began and ended: S0, S1, SF, REJ, S2, S3, RSTO, RSTR, RSTOS0, RSTRH, SH, SHR, OTH.
+    #[record(string)]
     pub conn_state: Option<Name>,
     /// Whether the originator's address is in the configured local networks.
     pub local_orig: Option<bool>,
