@@ -115,6 +115,7 @@ fn options(attrs: &[Attribute]) -> syn::Result<Options> {
 }
 
 /// The doc comment as one line.
+#[allow(clippy::wildcard_enum_match_arm, reason = "a doc comment is one shape of syntax among all of them")]
 fn doc(attrs: &[Attribute]) -> String {
     let lines = attrs.iter().filter(|a| a.path().is_ident("doc")).filter_map(|a| match &a.meta {
         Meta::NameValue(pair) => match &pair.value {
