@@ -117,15 +117,16 @@ impl Detection {
     /// The connection is over.
     pub fn finish(&mut self, cx: &mut Context<'_>) {
         self.probe = Probe::Over;
+        // What is inside ends first, as in Zeek: analysers inside and outside may share a log.
+        if let Some(mut nested) = self.nested.take() {
+            nested.finish(cx);
+        }
         let mut all = std::mem::take(&mut self.retired);
         all.append(&mut self.active);
         for mut attached in all {
             attached.instance.finish(cx);
             let verdict = std::mem::take(&mut cx.verdict);
             self.heed(cx, &mut attached, verdict);
-        }
-        if let Some(mut nested) = self.nested.take() {
-            nested.finish(cx);
         }
     }
 

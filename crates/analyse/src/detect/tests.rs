@@ -120,3 +120,53 @@ fn a_dns_reply_from_the_originator_exchanges_the_roles() {
     assert_eq!(b.connection.services, ["dns"]);
     assert_eq!(count(&b, LogKind::Dns), 1);
 }
+
+#[test]
+fn a_tunnel_makes_no_record_of_its_own() {
+    let mut b = bench(Transport::Tcp, 8080);
+    b.data(Side::Orig, b"CONNECT b:443 HTTP/1.1\r\nHost: b\r\n\r\n");
+    b.data(Side::Resp, b"HTTP/1.1 200 OK\r\n\r\n");
+    b.data(Side::Orig, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03rest");
+    b.data(Side::Resp, b"whatever");
+    b.finish();
+    assert_eq!(count(&b, LogKind::Http), 1);
+}
+
+proptest::proptest! {
+    #[test]
+    fn cuts_do_not_matter(cuts in proptest::collection::vec(1_usize..9, 0..30), port in 0_u16..2) {
+        let mut b = bench(Transport::Tcp, if port == 0 { 40000 } else { 80 });
+        let mut request: &[u8] = b"GET /a/b/c HTTP/1.1\r\nHost: example.org\r\n\r\n";
+        for cut in cuts {
+            let (piece, rest) = request.split_at(cut.min(request.len()));
+            b.data(Side::Orig, piece);
+            request = rest;
+        }
+        b.data(Side::Orig, request);
+        b.data(Side::Resp, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        b.finish();
+        proptest::prop_assert_eq!(&b.connection.services, &["http"]);
+        proptest::prop_assert_eq!(count(&b, LogKind::Http), 1);
+    }
+
+    #[test]
+    fn any_bytes_in_any_order_are_survived(
+        events in proptest::collection::vec((proptest::bool::ANY, 0_u8..5, proptest::collection::vec(0_u8.., 0..60)), 0..60),
+        transport in 0_u8..2,
+        port in proptest::sample::select(vec![22_u16, 53, 80, 443, 40000]),
+    ) {
+        let mut b = bench(if transport == 0 { Transport::Tcp } else { Transport::Udp }, port);
+        for (is_orig, what, bytes) in events {
+            let side = Side::from_is_orig(is_orig);
+            match what {
+                0 => b.gap(side, bytes.len() as u64),
+                1 => b.data(side, b"CONNECT a:1 HTTP/1.1\r\n\r\n"),
+                2 => b.data(side, b"HTTP/1.1 200 OK\r\n\r\n"),
+                _ => b.data(side, &bytes),
+            }
+        }
+        b.end(Side::Orig);
+        b.end(Side::Resp);
+        b.finish();
+    }
+}
