@@ -82,12 +82,12 @@ impl Files {
         file.is_complete()
     }
 
-    fn end(&mut self, handle: FileHandle, timedout: bool, out: &mut Entries, config: &Config) {
+    fn end(&mut self, handle: FileHandle, timedout: bool, out: &mut Entries) {
         let Some(mut file) = self.table.remove(&handle) else {
             return;
         };
         self.held = self.held.saturating_sub(file.held_bytes());
-        file.end(&config.file, &mut self.matcher);
+        file.end(&mut self.matcher);
         if self.ended.len() >= MAX_ENDED {
             self.ended.clear();
         }
@@ -99,7 +99,7 @@ impl Files {
     fn expire(&mut self, handle: FileHandle, now: Time, out: &mut Entries, config: &Config) {
         let stale = self.table.get_mut(&handle).is_some_and(|file| file.is_stale(now, &config.file));
         if stale {
-            self.end(handle, true, out, config);
+            self.end(handle, true, out);
         }
     }
 
@@ -114,20 +114,20 @@ impl Files {
             file.is_stale(now, &config.file).then_some((file.first(), *handle))
         };
         let over = self.table.iter_mut().filter_map(stale).collect();
-        self.give_up(over, out, config);
+        self.give_up(over, out);
     }
 
-    /// The traffic has ended: gives up every file.
-    pub fn finish(&mut self, out: &mut Entries, config: &Config) {
+    /// The traffic has ended at `_now`: gives up every file, as Zeek does, however lately it made progress.
+    pub fn finish(&mut self, _now: Time, out: &mut Entries) {
         let over = self.table.iter().map(|(handle, file)| (file.first(), *handle)).collect();
-        self.give_up(over, out, config);
+        self.give_up(over, out);
     }
 
     /// Gives up files, in an order that does not depend on the table's.
-    fn give_up(&mut self, mut over: Vec<(Time, FileHandle)>, out: &mut Entries, config: &Config) {
+    fn give_up(&mut self, mut over: Vec<(Time, FileHandle)>, out: &mut Entries) {
         over.sort_unstable_by_key(|(first, handle)| (*first, handle.0));
         for (_, handle) in over {
-            self.end(handle, true, out, config);
+            self.end(handle, true, out);
         }
     }
 
@@ -181,10 +181,10 @@ impl Context<'_> {
 
     /// The next bytes in order.
     pub fn file_data(&mut self, file: FileHandle, bytes: &[u8]) {
-        let (now, config) = (self.now, &self.config.file);
+        let now = self.now;
         let complete = self.files.change(file, |file, _, matcher| {
             file.touch(now);
-            file.data(bytes, config, matcher);
+            file.data(bytes, matcher);
         });
         self.file_end_if(complete, file);
     }
@@ -201,10 +201,10 @@ impl Context<'_> {
 
     /// The next `len` bytes in order were lost. A file whose end is lost is not complete: its carrier is to end it.
     pub fn file_gap(&mut self, file: FileHandle, len: u64) {
-        let (now, config) = (self.now, &self.config.file);
+        let now = self.now;
         self.files.change(file, |file, _, matcher| {
             file.touch(now);
-            file.gap(len, config, matcher);
+            file.gap(len, matcher);
         });
     }
 
@@ -220,14 +220,14 @@ impl Context<'_> {
 
     fn file_end_if(&mut self, complete: bool, file: FileHandle) {
         if complete {
-            self.files.end(file, false, self.out, self.config);
+            self.files.end(file, false, self.out);
         }
     }
 
     /// The file is complete, or its carrier ended: it is logged.
     pub fn file_end(&mut self, file: FileHandle) {
         self.files.expire(file, self.now, self.out, self.config);
-        self.files.end(file, false, self.out, self.config);
+        self.files.end(file, false, self.out);
     }
 
     /// The type of the file, once told; also for a file that ended during this call into the analyser.

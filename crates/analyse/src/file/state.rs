@@ -33,6 +33,8 @@ pub struct File {
     connections: SmallVec<[(Uid, ConnId); 1]>,
     mime: Option<&'static str>,
     beginning: Vec<u8>,
+    /// How many bytes the beginning has at most.
+    beginning_len: usize,
     /// No more bytes are added to the beginning.
     full: bool,
     sniffed: bool,
@@ -59,6 +61,7 @@ impl File {
             connections: SmallVec::new(),
             mime: None,
             beginning: Vec::new(),
+            beginning_len: config.beginning,
             full: false,
             sniffed: false,
             offset: 0,
@@ -137,9 +140,9 @@ impl File {
     }
 
     /// The next bytes in order.
-    pub fn data(&mut self, bytes: &[u8], config: &FileConfig, matcher: &mut Matcher) {
+    pub fn data(&mut self, bytes: &[u8], matcher: &mut Matcher) {
         if !self.full {
-            let wanted = config.beginning.saturating_sub(self.beginning.len());
+            let wanted = self.beginning_len.saturating_sub(self.beginning.len());
             self.beginning.extend_from_slice(bytes.get(..wanted).unwrap_or(bytes));
             self.full = bytes.len() >= wanted;
         }
@@ -167,23 +170,23 @@ impl File {
         matcher: &mut Matcher,
     ) {
         if offset == self.offset && self.held.is_empty() {
-            self.data(bytes, config, matcher);
+            self.data(bytes, matcher);
             return;
         }
         let sum = self.held_bytes.saturating_add(bytes.len());
         if sum > config.max_held || bytes.len() > room || self.held.len() >= MAX_BLOCKS {
-            let lost = self.flush(u64::MAX, config, matcher);
+            let lost = self.flush(u64::MAX, matcher);
             self.overflow = self.overflow.saturating_add(lost);
         }
         if bytes.len() <= config.max_held {
             self.hold(offset, bytes);
         } else if let Some(known) = self.offset.checked_sub(offset) {
             let known = usize::try_from(known).unwrap_or(usize::MAX);
-            self.data(bytes.get(known..).unwrap_or_default(), config, matcher);
+            self.data(bytes.get(known..).unwrap_or_default(), matcher);
         } else {
             self.overflow = self.overflow.saturating_add(bytes.len() as u64);
         }
-        self.release(config, matcher);
+        self.release(matcher);
     }
 
     /// Keeps the parts of `bytes` that are not known yet.
@@ -211,22 +214,22 @@ impl File {
     }
 
     /// Takes what is held and in order by now.
-    fn release(&mut self, config: &FileConfig, matcher: &mut Matcher) {
+    fn release(&mut self, matcher: &mut Matcher) {
         while let Some(entry) = self.held.first_entry().filter(|entry| *entry.key() <= self.offset) {
             let held = entry.remove_entry();
-            self.take(held, config, matcher);
+            self.take(held, matcher);
         }
     }
 
-    fn take(&mut self, (at, bytes): (u64, Vec<u8>), config: &FileConfig, matcher: &mut Matcher) {
+    fn take(&mut self, (at, bytes): (u64, Vec<u8>), matcher: &mut Matcher) {
         self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
         // Bytes in order may have come since without a place of their own.
         let known = usize::try_from(self.offset.saturating_sub(at)).unwrap_or(usize::MAX);
-        self.data(bytes.get(known..).unwrap_or_default(), config, matcher);
+        self.data(bytes.get(known..).unwrap_or_default(), matcher);
     }
 
     /// Gives up the holes before what is held below `end`. Answers how many bytes were lost.
-    fn flush(&mut self, end: u64, config: &FileConfig, matcher: &mut Matcher) -> u64 {
+    fn flush(&mut self, end: u64, matcher: &mut Matcher) -> u64 {
         let mut lost = 0u64;
         while let Some(entry) = self.held.first_entry().filter(|entry| *entry.key() < end) {
             let (at, bytes) = entry.remove_entry();
@@ -235,7 +238,7 @@ impl File {
                 self.lose(hole, matcher);
                 lost = lost.saturating_add(hole);
             }
-            self.take((at, bytes), config, matcher);
+            self.take((at, bytes), matcher);
         }
         lost
     }
@@ -249,18 +252,18 @@ impl File {
     }
 
     /// The next `len` bytes in order were lost, but for those that are held.
-    pub fn gap(&mut self, len: u64, config: &FileConfig, matcher: &mut Matcher) {
+    pub fn gap(&mut self, len: u64, matcher: &mut Matcher) {
         let end = self.offset.saturating_add(len);
-        self.flush(end, config, matcher);
+        self.flush(end, matcher);
         if end > self.offset {
             self.lose(end - self.offset, matcher);
         }
-        self.release(config, matcher);
+        self.release(matcher);
     }
 
     /// There is no more of it: takes what is held.
-    pub fn end(&mut self, config: &FileConfig, matcher: &mut Matcher) {
-        self.flush(u64::MAX, config, matcher);
+    pub fn end(&mut self, matcher: &mut Matcher) {
+        self.flush(u64::MAX, matcher);
         self.full = true;
         self.sniff(matcher);
     }

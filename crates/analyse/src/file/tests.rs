@@ -66,10 +66,7 @@ impl Bench {
     }
 
     fn records(&mut self) -> Vec<Record> {
-        let record = |entry| match entry {
-            Entry::Files(record) => Some(*record),
-            _ => None,
-        };
+        let record = |entry| if let Entry::Files(record) = entry { Some(*record) } else { None };
         self.out.drain().filter_map(|ordered| record(ordered.entry)).collect()
     }
 
@@ -242,7 +239,7 @@ fn progress_is_looked_at_once_per_timeout_however_often_time_advances() {
 fn files_that_are_open_at_the_end_are_given_up() {
     let mut bench = Bench::opened();
     bench.with(|cx, file| cx.file_data(file, b"a"));
-    bench.files.finish(&mut bench.out, &bench.config);
+    bench.files.finish(bench.now, &mut bench.out);
     assert!(bench.record().timedout);
 }
 
