@@ -6,7 +6,7 @@
 //! a capture is a [`TapError`] that names the capture and the byte, after all frames before that byte.
 //!
 //! The formats are in [`mod@write`] (out) and the private `format` (in), pure functions over byte slices; system calls
-//! and the one `unsafe` call are in `sys`.
+//! and all that is `unsafe` are in `sys`.
 //!
 //! Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng, tcpdump.org/linktypes.html, and, where captures in the
 //! wild differ from those, what libpcap reads.
@@ -29,3 +29,4 @@ pub use captures::{Captures, Options, Precision, Progress, Source};
 pub use codec::Codec;
 pub use error::{ErrorKind, Flaw, TapError};
 pub use format::Endian;
+pub use sys::{Filter, FilterError};

@@ -11,6 +11,7 @@ Examples:
   weir read -l logs -f json a.pcap b.pcap.gz two captures as one stream, logs as JSON lines
   tcpdump -w - | weir read -l logs -         from standard input
   weir read -w 4 --ledger balance.json big.pcap
+  weir read --filter 'tcp port 443' a.pcap   only some packets; the ledger counts the others
   weir config > weir.toml                    every limit with its meaning, to be edited
   weir completions bash > /etc/bash_completion.d/weir
 
@@ -62,6 +63,9 @@ pub struct ReadArguments {
     /// How many lanes (threads) analyse; the records are the same for every number
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: u16,
+    /// Only frames that tcpdump's filter language selects; needs libpcap
+    #[arg(long, value_name = "EXPRESSION")]
+    pub filter: Option<String>,
     /// Whether packets with wrong checksums are dropped; captures made on the sending host have unfinished ones
     #[arg(long, value_enum)]
     pub checksums: Option<Checksums>,

@@ -204,6 +204,7 @@ macro_rules! sections {
         $(
             #[derive(Deserialize, Default)]
             #[serde(deny_unknown_fields, default)]
+            #[allow(clippy::struct_field_names, reason = "the fields are keys of the file")]
             struct $raw {
                 $($key: Option<<$of as Setting>::Raw>,)+
             }

@@ -1,7 +1,9 @@
-//! System calls: opening captures and mapping files. Nothing else in this crate touches the system.
+//! System calls: opening captures, mapping files, and libpcap's filters. Nothing else in this crate touches the system.
 
+mod filter;
 mod map;
 mod open;
 
+pub use filter::{Filter, FilterError};
 pub(crate) use map::Map;
 pub(crate) use open::{Opened, open_file, open_stdin, size_of_file};

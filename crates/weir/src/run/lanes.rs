@@ -163,7 +163,7 @@ fn analyse(
     let mut entries = Entries::default();
     let (mut now, mut up_to) = (Time(0), 0);
     for parcel in parcels {
-        (now, up_to) = (parcel.now, parcel.up_to);
+        (now, up_to) = (parcel.now, parcel.up_to.max(up_to));
         let block = parcel.block.bytes();
         worker.packets(parcel.cargo.into_iter().map(|cargo| unpack(cargo, block)), &mut entries);
         entries.sequence = up_to;

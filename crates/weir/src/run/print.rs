@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use anyhow::Context;
 use clap::CommandFactory;
 
 use super::{Exit, complain};
@@ -23,17 +24,15 @@ pub fn completions(shell: clap_complete::Shell) -> Exit {
 
 /// `weir man [DIR]`.
 pub fn man(directory: Option<&Path>) -> Exit {
-    let done = match directory {
-        Some(directory) => std::fs::create_dir_all(directory)
-            .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
-            .map_err(|e| anyhow::Error::new(e).context(format!("cannot write to {}", directory.display()))),
-        None => {
-            let mut text = Vec::new();
-            let made = clap_mangen::Man::new(Cli::command()).render(&mut text);
-            return if made.is_ok() { out(&text) } else { Exit::Bug };
-        }
+    let Some(directory) = directory else {
+        let mut text = Vec::new();
+        let made = clap_mangen::Man::new(Cli::command()).render(&mut text);
+        return if made.is_ok() { out(&text) } else { Exit::Bug };
     };
-    match done {
+    let written = std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+        .with_context(|| format!("cannot write to {}", directory.display()));
+    match written {
         Ok(()) => Exit::Done,
         Err(error) => {
             complain(&error);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weir_decap::Decap;
-use weir_ledger::{Account, Balance, Count, Hop};
-use weir_tap::{Captures, FrameBatch, Options, Source};
+use weir_ledger::{Account, Balance, Count, Hop, Reason};
+use weir_tap::{Captures, Filter, FrameBatch, Options, Source};
 use weir_wire::{Packet, Time, UidKey};
 
 use super::inline::Inline;
@@ -42,7 +42,11 @@ pub fn run(arguments: &ReadArguments) -> Exit {
         Ok(captures) => captures,
         Err(error) => return ended_by(&error.into(), Exit::Capture),
     };
-    let (mut reader, progress) = (Reader::new(captures), progress_bar(arguments.quiet));
+    let filter = match arguments.filter.as_deref().map(Filter::new).transpose() {
+        Ok(filter) => filter,
+        Err(error) => return ended_by(&error.into(), Exit::Usage),
+    };
+    let (mut reader, progress) = (Reader::new(captures, filter), progress_bar(arguments.quiet));
     let ended = Logs::create(&arguments.directory, arguments.format)
         .and_then(|logs| run_hops(&mut reader, arguments.workers, config, key, logs, &progress));
     progress.finish_and_clear();
@@ -106,6 +110,7 @@ pub fn count_spread(account: &mut Account, packets: &[Packet<'_>]) {
 /// The captures, with the ledger of the tap.
 pub struct Reader {
     captures: Captures,
+    filter: Option<Filter>,
     /// The ledger of the tap.
     pub account: Account,
     /// The earliest time of a frame.
@@ -117,8 +122,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    fn new(captures: Captures) -> Self {
-        Self { captures, account: Account::default(), first: None, now: Time(0), damaged: 0 }
+    fn new(captures: Captures, filter: Option<Filter>) -> Self {
+        Self { captures, filter, account: Account::default(), first: None, now: Time(0), damaged: 0 }
     }
 
     /// Fills `batch`; `false` where there are no more frames. A capture that is damaged is told of and ends there.
@@ -133,17 +138,34 @@ impl Reader {
                 }
             }
         }
+        self.select(batch);
         for frame in &batch.frames {
-            self.first = Some(self.first.map_or(frame.time, |first| first.min(frame.time)));
-            let latest = if self.account.entered.frames == 0 { frame.time } else { self.now };
-            self.now = latest.max(frame.time);
-            self.account.enter(Count::one(u64::from(frame.wire_len)));
+            let earliest = self.first.map_or(frame.time, |first| first.min(frame.time));
+            self.now = if self.first.is_none() { frame.time } else { self.now.max(frame.time) };
+            self.first = Some(earliest);
             self.account.pass(Count::one(u64::from(frame.wire_len)));
         }
         let done = self.captures.progress();
         progress.set_length(done.total.unwrap_or(done.done));
         progress.set_position(done.done);
         true
+    }
+
+    /// Counts the frames of `batch`, and drops those that the filter does not select. Where it cannot be said of a link
+    /// type, as "tcp" of Bluetooth, none of those frames is selected.
+    fn select(&mut self, batch: &mut FrameBatch) {
+        let FrameBatch { block, frames } = batch;
+        let (account, filter) = (&mut self.account, &mut self.filter);
+        frames.retain(|meta| {
+            let count = Count::one(u64::from(meta.wire_len));
+            account.enter(count);
+            let Some(filter) = filter else { return true };
+            let wanted = filter.matches(&meta.frame(block.bytes())).unwrap_or(false);
+            if !wanted {
+                account.drop(Reason::Filtered, count);
+            }
+            wanted
+        });
     }
 }
 

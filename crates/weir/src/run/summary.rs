@@ -82,7 +82,7 @@ impl fmt::Display for Grouped {
         let digits = self.0.to_string();
         digits.chars().enumerate().try_for_each(|(i, digit)| {
             let left = digits.len() - i;
-            if i > 0 && left % 3 == 0 { write!(f, " {digit}") } else { write!(f, "{digit}") }
+            if i > 0 && left.is_multiple_of(3) { write!(f, " {digit}") } else { write!(f, "{digit}") }
         })
     }
 }
