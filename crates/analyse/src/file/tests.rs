@@ -255,3 +255,50 @@ fn files_beyond_the_bound_stay_unknown() {
     });
     assert!(bench.records().is_empty());
 }
+
+proptest::proptest! {
+    #[test]
+    fn every_byte_of_a_file_is_seen_once_in_whatever_order_its_parts_come(
+        cuts in proptest::collection::vec((0u64..3000, 1usize..400), 0..40),
+    ) {
+        let whole: Vec<u8> = (0..3400usize).map(|n| b'a' + u8::try_from(n % 26).unwrap_or(0)).collect();
+        let mut bench = Bench::opened();
+        bench.config.file.beginning = 1 << 20;
+        bench.with(|cx, file| {
+            for (at, len) in cuts {
+                let from = usize::try_from(at).unwrap_or(0);
+                cx.file_data_at(file, at, &whole[from..from + len]);
+            }
+            cx.file_data_at(file, 0, &whole);
+            cx.file_end(file);
+        });
+        let record = bench.record();
+        proptest::prop_assert_eq!((record.seen_bytes, record.missing_bytes), (3400, 0));
+        proptest::prop_assert_eq!(bench.files.held, 0);
+    }
+
+    #[test]
+    fn no_order_of_events_breaks_the_account_of_held_bytes(
+        events in proptest::collection::vec((0u8..6, proptest::num::u64::ANY, 0usize..300), 0..60),
+    ) {
+        let mut bench = Bench::opened();
+        bench.config.file.max_held = 500;
+        let bytes = [b'x'; 300];
+        for (kind, number, len) in events {
+            let near = number % 2000;
+            bench.with(|cx, file| match kind {
+                0 => cx.file_data(file, &bytes[..len]),
+                1 => cx.file_data_at(file, near, &bytes[..len]),
+                2 => cx.file_data_at(file, number, &bytes[..len]),
+                3 => cx.file_gap(file, if len % 7 == 0 { number } else { near }),
+                4 => cx.file_size(file, near),
+                _ => {
+                    cx.file_open(file, info(None));
+                }
+            });
+            proptest::prop_assert!(bench.files.held <= 500);
+        }
+        bench.files.finish(bench.now, &mut bench.out);
+        proptest::prop_assert_eq!(bench.files.held, 0);
+    }
+}
