@@ -1,6 +1,6 @@
 //! The connections around tunnels: when each began, and what the log has been told of it.
 //!
-//! A connection that was quiet for longer than the timeout has ended, as the connection table of `analyse` has it, so
+//! A connection that was quiet for the timeout has ended, as the connection table of `analyse` has it, so
 //! that both give one uid. Bounds: [`MAX_FLOWS`] connections; where they are reached, the older half ends.
 
 use hashbrown::HashMap;
@@ -68,7 +68,7 @@ impl Table {
         };
         let (timeout, closes) = (self.timeout, self.closes);
         let flow = self.flows.entry(*key).or_insert_with(fresh);
-        if now.since(flow.last) > timeout {
+        if now.since(flow.last) >= timeout {
             if closes {
                 close(flow, now, out);
             }
@@ -92,7 +92,7 @@ impl Table {
             return;
         }
         let timeout = self.timeout;
-        self.end(now, out, |flow| now.since(flow.last) > timeout);
+        self.end(now, out, |flow| now.since(flow.last) >= timeout);
         let oldest = self.flows.values().map(|flow| flow.last).min().unwrap_or(now);
         self.next_look = (oldest + timeout).max(now + PAUSE);
     }
@@ -176,9 +176,9 @@ mod tests {
             uid
         };
         let first = uid(0, &mut out);
-        assert_eq!(uid(60, &mut out), first);
+        assert_eq!(uid(59, &mut out), first);
         assert_eq!(out.len(), 1);
-        assert_ne!(uid(121, &mut out), first);
+        assert_ne!(uid(119, &mut out), first);
         assert_eq!(out.len(), 3);
     }
 

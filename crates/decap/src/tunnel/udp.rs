@@ -412,4 +412,20 @@ mod tests {
         assert_eq!(tenants, [TenantId(0), TenantId(7), TenantId(0), TenantId(8)]);
         assert_eq!(found.packets[1].head.parent, found.packets[3].head.parent);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn hostile_bytes_in_any_tunnel_leave_the_ledger_in_balance(
+            first in proptest::array::uniform8(proptest::prelude::any::<u8>()),
+            flags in proptest::sample::select(vec![0u8, 1, 8, 0x30, 0x34, 0x36, 0x41, 0x60]),
+            rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
+            inner in proptest::sample::select(vec![vec![], packet(), ethernet(0x0800, &packet())]),
+        ) {
+            let payload = [&[flags][..], &first, &rest, &inner].concat();
+            let frames = [4789, 6081, 3544, 5072, 2152, 999].map(|port| to(port, &payload));
+            let over_ip = [4, 41, 47].map(|protocol| v4(protocol, &payload));
+            // The walk itself asserts the balance.
+            walk_all(Config::default(), LinkType::RAW, &[&frames[..], &over_ip].concat());
+        }
+    }
 }
