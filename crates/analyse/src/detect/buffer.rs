@@ -10,8 +10,8 @@ use crate::protocol::Kind;
 
 /// Bytes of both sides together after which signatures are not tried any more (Zeek: dpd_buffer_size).
 const MAX_HELD: usize = 1024;
-/// Most events that are kept for replay; gaps and ends have no bytes.
-const MAX_EVENTS: usize = MAX_HELD + 16;
+/// Pieces and gaps after which signatures are not tried any more (Zeek: dpd_max_packets).
+const MAX_EVENTS: usize = 100;
 
 /// What one side did.
 #[derive(Clone, Copy, Debug)]
@@ -90,14 +90,19 @@ impl Beginning {
         self.keep(side, Kept::Data(bytes.len()))
     }
 
-    /// Bytes of `side` are missing: what follows is not its beginning.
+    /// Bytes of `side` are missing. Signatures do not notice, as in Zeek: analysers will.
     pub fn gap(&mut self, side: Side, len: u64) -> Outcome {
-        self.close(side, Kept::Gap(len))
+        if self.events.is_empty() { Outcome::Open } else { self.keep(side, Kept::Gap(len)) }
     }
 
     /// `side` will send no more.
     pub fn end(&mut self, side: Side) -> Outcome {
-        self.close(side, Kept::End)
+        let half = self.half(side);
+        if half.spoken == Spoken::More {
+            half.spoken = Spoken::Nothing;
+        }
+        let outcome = self.outcome();
+        if outcome == Outcome::Open { self.keep(side, Kept::End) } else { outcome }
     }
 
     /// The roles were exchanged.
@@ -126,15 +131,6 @@ impl Beginning {
                 }
             }
         }
-    }
-
-    fn close(&mut self, side: Side, kept: Kept) -> Outcome {
-        let half = self.half(side);
-        if half.spoken == Spoken::More {
-            half.spoken = Spoken::Nothing;
-        }
-        let outcome = self.outcome();
-        if outcome == Outcome::Open { self.keep(side, kept) } else { outcome }
     }
 
     fn keep(&mut self, side: Side, kept: Kept) -> Outcome {
@@ -173,20 +169,22 @@ impl Beginning {
 #[derive(Clone, Copy, Default)]
 pub struct Datagrams {
     seen: usize,
+    count: usize,
 }
 
 impl Datagrams {
     /// None came yet.
     pub const fn new() -> Self {
-        Self { seen: 0 }
+        Self { seen: 0, count: 0 }
     }
 
     /// A datagram came.
     pub fn data(&mut self, datagram: &[u8]) -> Outcome {
         self.seen = self.seen.saturating_add(datagram.len());
+        self.count = self.count.saturating_add(1);
         if signature::is_dtls_client(datagram) {
             Outcome::Found(Kind::Dtls)
-        } else if self.seen > MAX_HELD {
+        } else if self.seen > MAX_HELD || self.count > MAX_EVENTS {
             Outcome::Over
         } else {
             Outcome::Open
@@ -239,11 +237,24 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_gap_there_is_no_beginning() {
+    fn a_gap_is_replayed_and_not_noticed() {
         let mut b = Beginning::default();
-        assert_eq!(b.gap(Side::Orig, 10), Outcome::Open);
-        assert_eq!(b.data(Side::Orig, b"GET / HTTP/1.0\r\n"), Outcome::Open);
-        assert_eq!(b.end(Side::Resp), Outcome::Over);
+        assert_eq!(b.gap(Side::Resp, 10), Outcome::Open);
+        assert_eq!(b.data(Side::Orig, b"GE"), Outcome::Open);
+        assert_eq!(b.gap(Side::Orig, 7), Outcome::Open);
+        assert_eq!(b.data(Side::Orig, b"T / HTTP/1.0\r\n"), Outcome::Found(Kind::Http));
+        assert_eq!(replayed(&b), [(Side::Orig, b"GE".to_vec()), (Side::Orig, b"<7>".to_vec())]);
+    }
+
+    #[test]
+    fn many_small_pieces_are_not_waited_for() {
+        let mut b = Beginning::default();
+        let mut pieces = 0;
+        while b.data(Side::Orig, b" ") == Outcome::Open {
+            pieces += 1;
+            assert!(pieces <= MAX_EVENTS);
+        }
+        assert_eq!(pieces, MAX_EVENTS);
     }
 
     #[test]
