@@ -18,11 +18,10 @@ use crate::config::TenantBy;
 use crate::ip::IpPacket;
 use crate::walk::{Layer, Step, Walk};
 
-/// Ports of servers from 1024 on that a client on a tunnel's port may ask: 1812, 5060, 5353, 5355 (Zeek:
+/// Ports at which other servers are likely, so that who asks them from a tunnel's port is no server (Zeek:
 /// `likely_server_ports`).
-const SERVERS: [u16; 4] = [1812, 5060, 5353, 5355];
-/// The first port that is not for servers by convention.
-const FIRST_USER_PORT: u16 = 1024;
+const SERVERS: [u16; 16] =
+    [53, 67, 88, 123, 137, 161, 162, 389, 443, 514, 1812, 3389, 5060, 5353, 5355, 20_000];
 const ETHERNET: u16 = 0x6558;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -154,7 +153,7 @@ fn by_payload(payload: &[u8]) -> Option<Protocol> {
 
 /// Whether a first packet between these ports rather comes from the responder.
 fn is_answer(from: u16, to: u16) -> bool {
-    by_port(from).is_some() && by_port(to).is_none() && to >= FIRST_USER_PORT && !SERVERS.contains(&to)
+    by_port(from).is_some() && by_port(to).is_none() && !SERVERS.contains(&to)
 }
 
 fn find<'a>(walk: &mut Walk<'_>, flow: &Flow, tunnel: Protocol, payload: &'a [u8]) -> Found<'a> {
