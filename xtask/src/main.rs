@@ -1,1 +1,69 @@
-fn main() {}
+//! The project's own tasks, as `cargo xtask TASK`.
+//!
+//! `test` is all that must hold before a change lands; the others are its parts, and what writes generated files.
+
+#![forbid(unsafe_code)]
+
+mod conform;
+mod docs;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own tasks.
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand, Debug)]
+enum Task {
+    /// Formatting, lints, tests, the rule of who uses whom, and the score against Zeek's own logs
+    Test,
+    /// Checks which crates use which, and that pure crates forbid unsafe code
+    Tidy,
+    /// Scores weir's logs against Zeek's, and fails where a log has become worse
+    Conform {
+        /// Makes the present score the one that must be held
+        #[arg(long)]
+        bless: bool,
+    },
+    /// Writes docs/logs.md from the records
+    Docs {
+        /// Only fails where it is not up to date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Captures samples/first.pcapng anew from real programs in network namespaces; needs root
+    Sample,
+    /// Runs every fuzz target for some seconds
+    Fuzz {
+        /// For each target
+        #[arg(default_value_t = 5)]
+        seconds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Test => test::run(),
+        Task::Tidy => tidy::run(),
+        Task::Conform { bless } => conform::run(bless),
+        Task::Docs { check } => docs::run(check),
+        Task::Sample => shell::run("xtask/sample.sh", &[]),
+        Task::Fuzz { seconds } => shell::run("fuzz/smoke", &[&seconds.to_string()]),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Who may use whom, read from `cargo metadata`, so that it stays true (DESIGN, "Folders").
+//!
+//! `wire`, `ledger` and `record` use none of ours, except that `record` uses `wire` and its own derive. A hop uses those
+//! three and no other hop. Only `weir` sees every hop. Pure crates forbid unsafe code.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::shell;
+
+const LEAVES: &[&str] = &["weir-wire", "weir-ledger", "weir-record"];
+
+/// Crates whose `lib.rs` must forbid unsafe code.
+const PURE: &[&str] = &["wire", "ledger", "record", "decap", "spread", "analyse", "log"];
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    path: Option<String>,
+}
+
+/// Checks both rules, and names every breach.
+pub fn run() -> Result<()> {
+    let text = shell::output(&shell::cargo(), &["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: Metadata = serde_json::from_slice(&text).context("reading cargo metadata")?;
+    let mut breaches: Vec<String> = metadata.packages.iter().flat_map(forbidden).collect();
+    for name in PURE {
+        let path = shell::root().join("crates").join(name).join("src/lib.rs");
+        let source = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        if !source.lines().any(|line| line == "#![forbid(unsafe_code)]") {
+            breaches.push(format!("crates/{name}/src/lib.rs does not forbid unsafe code"));
+        }
+    }
+    ensure!(breaches.is_empty(), "{}", breaches.join("\n"));
+    Ok(())
+}
+
+fn forbidden(package: &Package) -> Vec<String> {
+    let Some(allowed) = allowed(&package.name) else { return Vec::new() };
+    package
+        .dependencies
+        .iter()
+        .filter(|used| used.path.is_some() && !allowed.contains(&used.name.as_str()))
+        .map(|used| format!("{} may not use {}", package.name, used.name))
+        .collect()
+}
+
+/// What of ours a crate may use; `None` where it may use all.
+fn allowed(name: &str) -> Option<&'static [&'static str]> {
+    match name {
+        "weir" | "xtask" => None,
+        "weir-wire" | "weir-ledger" | "weir-record-derive" => Some(&[]),
+        "weir-record" => Some(&["weir-wire", "weir-record-derive"]),
+        _ => Some(LEAVES),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, uses: &str) -> Package {
+        let used = Dependency { name: uses.to_owned(), path: Some(String::new()) };
+        Package { name: name.to_owned(), dependencies: vec![used] }
+    }
+
+    #[test]
+    fn a_hop_may_use_the_leaves_and_no_other_hop() {
+        assert!(forbidden(&package("weir-analyse", "weir-wire")).is_empty());
+        assert_eq!(
+            forbidden(&package("weir-analyse", "weir-decap")),
+            ["weir-analyse may not use weir-decap"]
+        );
+        assert!(forbidden(&package("weir", "weir-decap")).is_empty());
+    }
+
+    #[test]
+    fn a_leaf_uses_none_of_ours() {
+        assert_eq!(forbidden(&package("weir-wire", "weir-ledger")).len(), 1);
+        assert!(forbidden(&package("weir-record", "weir-record-derive")).is_empty());
+    }
+}
