@@ -34,7 +34,8 @@ pub enum Role {
     /// The innermost packet of its frame: analyse its payload.
     Innermost,
     /// The UDP packet around a tunnelled packet: it counts for its own connection, whose service is the
-    /// tunnel's protocol; its payload is not analysed again. It stands for no frame of its own.
+    /// tunnel's protocol ([`TunnelKind::None`]: not confirmed yet); its payload is not analysed again. It stands for no
+    /// frame of its own.
     Carrier(TunnelKind),
 }
 

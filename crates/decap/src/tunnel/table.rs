@@ -9,6 +9,8 @@ use weir_wire::{ConnId, FlowKey, Interval, Time, TunnelKind, Uid, UidKey};
 
 /// Connections remembered at most.
 const MAX_FLOWS: usize = 65_536;
+/// How long a tunnel that does not end by itself stays registered without use (Zeek: `Tunnel::expiration_interval`).
+const EXPIRATION: Interval = Interval::from_secs(60 * 60);
 /// How long after a look for ended connections the next may follow: a look costs time in the number of connections.
 const PAUSE: Interval = Interval::from_secs(1);
 
@@ -93,8 +95,16 @@ impl Table {
         }
         let timeout = self.timeout;
         self.end(now, out, |flow| now.since(flow.last) >= timeout);
+        let unused = if self.closes { Interval(i64::MAX) } else { EXPIRATION };
+        let is_over = |flow: &Flow| flow.registered && now.since(flow.last) >= unused;
+        let mut over: Vec<_> = self.flows.iter_mut().filter(|(_, flow)| is_over(flow)).collect();
+        over.sort_unstable_by_key(|(key, _)| **key);
+        for (_, flow) in over {
+            flow.registered = false;
+            out.push(record(flow, now, "Tunnel::EXPIRE"));
+        }
         let oldest = self.flows.values().map(|flow| flow.last).min().unwrap_or(now);
-        self.next_look = (oldest + timeout).max(now + PAUSE);
+        self.next_look = (oldest + timeout.min(unused)).max(now + PAUSE);
     }
 
     /// Ends all.
@@ -180,6 +190,23 @@ mod tests {
         assert_eq!(out.len(), 1);
         assert_ne!(uid(119, &mut out), first);
         assert_eq!(out.len(), 3);
+    }
+
+    #[test]
+    fn a_pair_of_hosts_is_forgotten_by_the_log_before_its_uid_is() {
+        let (mut table, mut out) = (Table::new(Interval::from_secs(86_400), false), Entries::default());
+        let uids = UidKey::default();
+        let mut at = |seconds, out: &mut Entries| {
+            let now = Time::from_parts(seconds, 0);
+            table.expire(now, out);
+            let uid = table.touch(&key(1), &uids, ConnId::default(), now, out).uid;
+            table.register(&key(1), now, out);
+            (uid, out.len())
+        };
+        let (uid, one) = at(0, &mut out);
+        assert_eq!(at(3_599, &mut out), (uid, one));
+        assert_eq!(at(7_199, &mut out), (uid, 3));
+        assert_ne!(at(100_000, &mut out).0, uid);
     }
 
     #[test]
