@@ -179,6 +179,16 @@ impl Context<'_> {
         FileUid(file.0)
     }
 
+    /// A file that is seen all at once, whose type its protocol says.
+    pub fn file_whole(&mut self, file: FileHandle, info: FileInfo, mime: &'static str, bytes: &[u8]) {
+        self.file_open(file, info);
+        self.files.change(file, |file, _, matcher| {
+            file.set_mime(mime);
+            file.data(bytes, matcher);
+        });
+        self.file_end(file);
+    }
+
     /// The next bytes in order.
     pub fn file_data(&mut self, file: FileHandle, bytes: &[u8]) {
         let now = self.now;

@@ -21,6 +21,15 @@ const MAX_CONNECTIONS: usize = 64;
 /// Most pieces of one file that are held because they came out of order.
 const MAX_BLOCKS: usize = 4096;
 
+/// The analyser that Zeek attaches to files of the type.
+fn analyzer(mime: &str) -> Option<&'static str> {
+    match mime {
+        "application/x-dosexec" => Some("PE"),
+        "application/ocsp-response" => Some("OCSP_REPLY"),
+        _ => None,
+    }
+}
+
 /// A file of which something was seen.
 #[derive(Debug)]
 pub struct File {
@@ -105,6 +114,12 @@ impl File {
     /// Its type, once told.
     pub const fn mime(&self) -> Option<&'static str> {
         self.mime
+    }
+
+    /// Its protocol says its type.
+    pub const fn set_mime(&mut self, mime: &'static str) {
+        self.mime = Some(mime);
+        self.sniffed = true;
     }
 
     /// How many bytes are held.
@@ -271,8 +286,8 @@ impl File {
     /// Writes its records, one for each connection that it was seen in.
     pub fn log(self, handle: FileHandle, timedout: bool, out: &mut Entries) {
         let mut analyzers = Set::default();
-        if self.mime == Some("application/x-dosexec") {
-            analyzers.insert(Text::from("PE"));
+        if let Some(name) = self.mime.and_then(analyzer) {
+            analyzers.insert(Text::from(name));
         }
         for (uid, id) in self.connections {
             out.push(Record {

@@ -15,6 +15,7 @@ use super::parse::handshake::{self, ClientHello, ServerHello, kind};
 use super::parse::records::Body;
 use super::parse::stream::{Message, Messages};
 use crate::context::{Context, Side};
+use crate::file::FileInfo;
 
 /// The handshake of a connection and its log.
 #[derive(Debug)]
@@ -36,6 +37,16 @@ pub struct Handshake {
     encrypted: [bool; 2],
     established: bool,
     messages: [Messages; 2],
+}
+
+/// CertificateStatus: an OCSP response.
+const STATUS_OCSP: u8 = 1;
+
+/// A stapled OCSP response is a file of its own.
+fn stapled(cx: &mut Context<'_>, source: &'static str, response: &[u8]) {
+    let file = cx.file_handle(&[b"stapled", &cx.connection.uid.to_bytes(), &cx.now.0.to_be_bytes()]);
+    let info = FileInfo { source, depth: 0, filename: None, sender: Side::Resp };
+    cx.file_whole(file, info, "application/ocsp-response", response);
 }
 
 /// Whether a hello's version is one at all.
@@ -203,9 +214,11 @@ impl Handshake {
                 }
             }
             kind::CERTIFICATE_STATUS => {
-                // A stapled OCSP response (kind 1) would be a file of its own; there is no log for it yet.
-                if handshake::certificate_status(body)?.1.is_empty() {
+                let (status, response) = handshake::certificate_status(body)?;
+                if response.is_empty() {
                     cx.weird("SSL_zero_length_stapled_OCSP_message", None, Some(self.source));
+                } else if status == STATUS_OCSP {
+                    stapled(cx, self.source, response);
                 }
             }
             kind::CERTIFICATE_REQUEST
