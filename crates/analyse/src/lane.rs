@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use weir_ledger::{Account, StreamAccount};
+use weir_ledger::{Account, Count, StreamAccount};
 use weir_record::Entries;
-use weir_wire::{Packet, Time, UidKey};
+use weir_wire::{Packet, Role, Time, UidKey};
 
 use crate::Config;
 use crate::file::Files;
+use crate::flow::{Flow, Shared, Table};
 
 /// The flows of one thread and all that their analysis needs.
 ///
@@ -16,36 +17,105 @@ use crate::file::Files;
 /// are spread over lanes: a connection is timed out by its own deadline, which a later packet of the same flow
 /// checks before it is counted, whenever the sweep comes.
 pub struct Lane {
-    config: Arc<Config>,
-    key: UidKey,
-    files: Files,
+    flows: Table,
+    shared: Shared,
     account: Account,
-    streams: StreamAccount,
+    /// The second of packet time in which the last sweep was.
+    swept: i64,
+    over: Vec<Box<Flow>>,
+    evicted: u64,
 }
 
 impl Lane {
     /// A lane without flows.
     pub fn new(config: Arc<Config>, key: UidKey) -> Self {
         Self {
-            config,
-            key,
-            files: Files::new(),
+            flows: Table::default(),
+            shared: Shared { config, key, files: Files::new(), streams: StreamAccount::default() },
             account: Account::default(),
-            streams: StreamAccount::default(),
+            swept: i64::MIN,
+            over: Vec::new(),
+            evicted: 0,
         }
     }
 
     /// Analyses one packet; what it causes is added to `out`.
     pub fn packet(&mut self, packet: &Packet<'_>, out: &mut Entries) {
-        out.sequence = packet.head.sequence;
-        let _ = (&self.config, &self.key, &mut self.files);
+        let head = &packet.head;
+        out.sequence = head.sequence;
+        let count = match head.role {
+            Role::Innermost => Count::new(u64::from(head.frames), head.frame_bytes),
+            Role::Carrier(_) => Count::default(),
+        };
+        self.account.enter(count);
+        self.advance(head.time, out);
+        let index = self.current(packet, out);
+        let Some(flow) = self.flows.get_mut(index) else { return };
+        let before = flow.deadline(&self.shared.config);
+        let outcome = flow.packet(packet, &mut self.shared, out);
+        let after = flow.deadline(&self.shared.config);
+        if after < before {
+            self.flows.watch(index, after);
+        }
+        match outcome {
+            Ok(()) => self.account.pass(count),
+            Err(reason) => self.account.drop(reason, count),
+        }
     }
 
-    /// Time has come to `now` without a packet: ends what is over by then.
-    pub fn advance(&mut self, _now: Time, _out: &mut Entries) {}
+    /// The flow that `packet` belongs to: the one with its key unless that is over, else a new one.
+    fn current(&mut self, packet: &Packet<'_>, out: &mut Entries) -> u32 {
+        let now = packet.head.time;
+        if let Some(index) = self.flows.find(&packet.head.key)
+            && let Some(flow) = self.flows.get(index)
+        {
+            let deadline = flow.deadline(&self.shared.config);
+            let timed_out = deadline <= now;
+            if !timed_out && !flow.is_reused_by(packet) {
+                return index;
+            }
+            if let Some(flow) = self.flows.remove(index) {
+                flow.finish(deadline.min(now), &mut self.shared, out);
+            }
+        }
+        if self.flows.len() >= self.shared.config.flow.max_flows
+            && let Some(index) = self.flows.idlest()
+            && let Some(flow) = self.flows.remove(index)
+        {
+            self.evicted += 1;
+            flow.finish(now, &mut self.shared, out);
+        }
+        let flow = Box::new(Flow::new(packet, &self.shared.key));
+        let deadline = flow.deadline(&self.shared.config);
+        self.flows.insert(flow, deadline)
+    }
 
-    /// The traffic has ended: ends every connection.
-    pub fn finish(&mut self, _now: Time, _out: &mut Entries) {}
+    /// Time has come to `now`: ends what is over by then.
+    pub fn advance(&mut self, now: Time, out: &mut Entries) {
+        let second = now.0.div_euclid(1_000_000_000);
+        if second <= self.swept {
+            return;
+        }
+        self.swept = second;
+        let mut over = std::mem::take(&mut self.over);
+        let config = Arc::clone(&self.shared.config);
+        self.flows.expire(now, |flow| flow.deadline(&config), &mut over);
+        for flow in over.drain(..) {
+            let deadline = flow.deadline(&config);
+            flow.finish(deadline, &mut self.shared, out);
+        }
+        self.over = over;
+        self.shared.files.advance(now, out, &config);
+    }
+
+    /// The traffic has ended at `now`: ends every connection.
+    pub fn finish(&mut self, now: Time, out: &mut Entries) {
+        self.advance(now, out);
+        for flow in self.flows.drain() {
+            flow.finish(now, &mut self.shared, out);
+        }
+        self.shared.files.finish(out, &self.shared.config);
+    }
 
     /// The ledger of the analyse hop.
     pub const fn account(&self) -> &Account {
@@ -54,6 +124,11 @@ impl Lane {
 
     /// The ledger of TCP payload.
     pub const fn streams(&self) -> &StreamAccount {
-        &self.streams
+        &self.shared.streams
+    }
+
+    /// How many connections were ended early because the table was full.
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
     }
 }

@@ -1,1 +1,10 @@
 //! The flow table: which packets belong to one connection, and when a connection is over.
+
+mod connection;
+mod history;
+mod table;
+mod wheel;
+
+pub(crate) use connection::{Flow, Shared};
+pub use history::History;
+pub(crate) use table::Table;

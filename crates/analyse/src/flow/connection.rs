@@ -1,0 +1,547 @@
+//! One connection of any transport: counts, state, streams and analysers, and its record.
+
+use weir_ledger::{Reason, StreamAccount};
+use weir_record::{Conn, ConnUid, Entries, Name, Set, Text};
+use weir_wire::flow::protocol;
+use weir_wire::tcp::TcpHeader;
+use weir_wire::udp::UdpHeader;
+use weir_wire::{ConnId, Direction, FlowKey, Interval, Packet, Role, Time, TunnelKind, Uid, UidKey};
+
+use super::History;
+use crate::Config;
+use crate::context::{Connection, Context, Side, Transport, Verdict};
+use crate::detect::{self, Detection};
+use crate::file::Files;
+use crate::tcp::{Piece, State, Stream, Tcp};
+
+/// How often a connection may move to another tunnel before Zeek says so.
+const MAX_TUNNEL_CHANGES: u32 = 5;
+
+/// What all flows of a lane share.
+pub struct Shared {
+    /// Bounds and habits.
+    pub config: std::sync::Arc<Config>,
+    /// The key of identifiers.
+    pub key: UidKey,
+    /// The files of the lane.
+    pub files: Files,
+    /// The ledger of TCP payload.
+    pub streams: StreamAccount,
+}
+
+/// The parts that only TCP has.
+#[derive(Default)]
+struct TcpFlow {
+    machine: Tcp,
+    streams: [Stream; 2],
+    /// Sides whose end was announced but whose stream is not delivered to its end.
+    closing: [bool; 2],
+    /// Sides whose end the analysers know of.
+    ended: [bool; 2],
+    skipping: bool,
+}
+
+/// One connection.
+pub struct Flow {
+    /// Its key.
+    pub key: FlowKey,
+    /// Sequence number of its first frame.
+    pub first_sequence: u64,
+    /// Time of its last packet.
+    pub last: Time,
+    connection: Connection,
+    from_orig: Direction,
+    packets: [u64; 2],
+    ip_bytes: [u64; 2],
+    payload: [u64; 2],
+    active: [bool; 2],
+    missed: u64,
+    history: History,
+    parents: Vec<Uid>,
+    tunnel_changes: u32,
+    tcp: Option<Box<TcpFlow>>,
+    detection: Option<Box<Detection>>,
+}
+
+fn transport_of(number: u8) -> Transport {
+    match number {
+        protocol::TCP => Transport::Tcp,
+        protocol::UDP => Transport::Udp,
+        protocol::ICMP | protocol::ICMPV6 => Transport::Icmp,
+        _ => Transport::Unknown,
+    }
+}
+
+/// Whether the sender of a connection's first packet is the responder in truth, judged by ports (Zeek's
+/// likely_server_ports).
+fn begins_with_responder(transport: Transport, packet: &Packet<'_>, source: u16, destination: u16) -> bool {
+    let likely = |port| detect::is_likely_server_port(transport, port);
+    match transport {
+        Transport::Tcp => {
+            let flags = TcpHeader::parse(packet.transport()).map(|h| h.flags());
+            let pure_syn = flags.is_ok_and(|f| f.syn() && !f.ack());
+            !pure_syn && likely(source) && (!likely(destination) || source < destination)
+        }
+        Transport::Udp => likely(source) && !likely(destination),
+        Transport::Icmp | Transport::Unknown => false,
+    }
+}
+
+fn tunnel_service(kind: TunnelKind) -> Option<&'static str> {
+    match kind {
+        TunnelKind::Vxlan => Some("vxlan"),
+        TunnelKind::Geneve => Some("geneve"),
+        TunnelKind::Teredo => Some("teredo"),
+        TunnelKind::Ayiya => Some("ayiya"),
+        TunnelKind::Gtpv1 => Some("gtpv1"),
+        TunnelKind::None | TunnelKind::Ip | TunnelKind::Gre | TunnelKind::Socks | TunnelKind::Http => None,
+    }
+}
+
+impl Flow {
+    /// The flow that begins with `packet`.
+    pub fn new(packet: &Packet<'_>, key: &UidKey) -> Self {
+        let head = &packet.head;
+        let transport = transport_of(head.key.protocol);
+        let ((source, from), (destination, to)) = head.key.endpoints(head.direction);
+        let id = ConnId { orig_h: source, orig_p: from, resp_h: destination, resp_p: to };
+        let uid = key.connection(&head.key, head.time);
+        let mut flow = Self {
+            key: head.key,
+            first_sequence: head.sequence,
+            last: head.time,
+            connection: Connection::new(uid, id, transport, head.time, false),
+            from_orig: head.direction,
+            packets: [0; 2],
+            ip_bytes: [0; 2],
+            payload: [0; 2],
+            active: [false; 2],
+            missed: 0,
+            history: History::default(),
+            parents: Vec::new(),
+            tunnel_changes: 0,
+            tcp: (transport == Transport::Tcp).then(Box::default),
+            detection: None,
+        };
+        if begins_with_responder(transport, packet, from, to) {
+            flow.flip();
+        }
+        flow
+    }
+
+    fn flip(&mut self) {
+        self.exchange_counts();
+        self.connection.id = self.connection.id.flip();
+        self.from_orig = self.from_orig.flip();
+        if let Some(tcp) = &mut self.tcp {
+            tcp.machine.flip();
+        }
+        self.history.flip();
+    }
+
+    fn exchange_counts(&mut self) {
+        self.packets.reverse();
+        self.ip_bytes.reverse();
+        self.payload.reverse();
+        self.active.reverse();
+        if let Some(tcp) = &mut self.tcp {
+            tcp.streams.reverse();
+            tcp.closing.reverse();
+            tcp.ended.reverse();
+        }
+    }
+
+    /// When the connection is over if nothing more comes.
+    pub fn deadline(&self, config: &Config) -> Time {
+        let flow = &config.flow;
+        let idle = match self.connection.transport {
+            Transport::Tcp => return self.tcp_deadline(config),
+            Transport::Udp => flow.udp_inactivity,
+            Transport::Icmp => flow.icmp_inactivity,
+            Transport::Unknown => flow.unknown_inactivity,
+        };
+        let idle_at = self.last + idle;
+        let dns = matches!(self.connection.id.resp_p, 53 | 137 | 5353 | 5355) && self.detection.is_some();
+        if self.connection.transport == Transport::Udp && dns {
+            // Zeek looks every ten seconds whether a DNS connection is idle (dns_session_timeout).
+            let period = Interval::from_secs(10).0;
+            let quiet = self.last.since(self.connection.start).0.saturating_add(Interval::from_secs(9).0);
+            let checks = quiet.max(1).saturating_add(period - 1) / period;
+            let at = self.connection.start + Interval(checks.max(1).saturating_mul(period));
+            return at.min(idle_at);
+        }
+        idle_at
+    }
+
+    fn tcp_deadline(&self, config: &Config) -> Time {
+        let long = self.connection.services.contains(&"ssh");
+        let idle = if long { Interval::from_secs(3600) } else { config.flow.tcp_inactivity };
+        let idle = self.last + idle;
+        let Some(tcp) = &self.tcp else { return idle };
+        if let Some(at) = tcp.machine.delete_at {
+            return at.min(idle);
+        }
+        let attempt = matches!(tcp.machine.orig().state, State::SynSent | State::SynAckSent);
+        if attempt && tcp.machine.resp().is_inactive() {
+            return idle.min(self.connection.start + config.flow.tcp_attempt_delay);
+        }
+        idle
+    }
+
+    /// Whether `packet` begins another connection between the same endpoints.
+    pub fn is_reused_by(&self, packet: &Packet<'_>) -> bool {
+        let Some(tcp) = &self.tcp else { return false };
+        let Ok(header) = TcpHeader::parse(packet.transport()) else { return false };
+        let flags = header.flags();
+        flags.syn() && !flags.ack() && tcp.machine.is_reuse(self.side(packet.head.direction), header.seq())
+    }
+
+    fn side(&self, direction: Direction) -> Side {
+        Side::from_is_orig(direction == self.from_orig)
+    }
+
+    /// Analyses one packet of the flow; `Err` where it could not be.
+    pub fn packet(&mut self, packet: &Packet<'_>, shared: &mut Shared, out: &mut Entries) -> Result<(), Reason> {
+        let head = &packet.head;
+        let side = self.side(head.direction);
+        self.tunnel(head.parent, head.time, out);
+        if let (Some(packets), Some(bytes)) =
+            (self.packets.get_mut(side.index()), self.ip_bytes.get_mut(side.index()))
+        {
+            *packets += 1;
+            *bytes += u64::from(head.ip_len);
+        }
+        match self.connection.transport {
+            Transport::Tcp => self.tcp_packet(packet, side, shared, out),
+            Transport::Udp => self.udp_packet(packet, side, shared, out),
+            Transport::Icmp => {
+                self.last = head.time;
+                self.count_payload(side, u64::from(packet.transport_len()).saturating_sub(8));
+                Ok(())
+            }
+            Transport::Unknown => {
+                self.last = head.time;
+                Ok(())
+            }
+        }
+    }
+
+    fn tunnel(&mut self, parent: Uid, now: Time, out: &mut Entries) {
+        let first = self.packets == [0, 0];
+        if parent.is_some() && !self.parents.contains(&parent) && self.parents.len() < MAX_TUNNEL_CHANGES as usize {
+            self.parents.push(parent);
+            if !first {
+                self.tunnel_changes += 1;
+                if self.tunnel_changes == MAX_TUNNEL_CHANGES {
+                    let of = Some((self.connection.uid, self.connection.id));
+                    out.weird(now, of, "tunnel_max_changes_per_connection_exceeded", Some("5".into()), None);
+                }
+            }
+        }
+    }
+
+    fn count_payload(&mut self, side: Side, len: u64) {
+        if let (Some(sum), Some(active)) =
+            (self.payload.get_mut(side.index()), self.active.get_mut(side.index()))
+        {
+            *sum += len;
+            *active = true;
+        }
+    }
+
+    fn weird(&self, now: Time, name: &'static str, source: Option<&'static str>, out: &mut Entries) {
+        out.weird(now, Some((self.connection.uid, self.connection.id)), name, None, source);
+    }
+
+    fn udp_packet(
+        &mut self,
+        packet: &Packet<'_>,
+        side: Side,
+        shared: &mut Shared,
+        out: &mut Entries,
+    ) -> Result<(), Reason> {
+        let now = packet.head.time;
+        let header = UdpHeader::parse(packet.transport()).map_err(|_| Reason::TruncatedTransport)?;
+        let by_ip = u64::from(packet.transport_len()).saturating_sub(8);
+        let by_udp = u64::from(header.len()).saturating_sub(8);
+        if header.len() != 0 && by_ip != by_udp && !packet.head.reassembled {
+            self.weird(now, "UDP_datagram_length_mismatch", Some("UDP"), out);
+        }
+        self.last = now;
+        self.history.add_once(side, b'D');
+        self.count_payload(side, if header.len() == 0 { by_ip } else { by_udp });
+        if let Role::Carrier(kind) = packet.head.role {
+            if let Some(service) = tunnel_service(kind) {
+                self.connection.add_service(service);
+            }
+            return Ok(());
+        }
+        let payload = header.payload();
+        let detection = self.detection.get_or_insert_with(Box::default);
+        if self.packets == [1, 0] || self.packets == [0, 1] {
+            **detection = Detection::new(&context(&mut self.connection, shared, out, now));
+        }
+        detection.data(&mut context(&mut self.connection, shared, out, now), side, payload);
+        self.take_flags(side);
+        Ok(())
+    }
+
+    /// What the analysers said of the connection as a whole.
+    fn take_flags(&mut self, side: Side) {
+        let Some(detection) = &mut self.detection else { return };
+        let flags = detection.take_flags();
+        if flags.unknown_message {
+            self.history.add_once(side, b'X');
+        }
+        if flags.flipped {
+            self.exchange_counts();
+            self.from_orig = self.from_orig.flip();
+            if let Some(tcp) = &mut self.tcp {
+                tcp.machine.flip();
+            }
+            self.history.flip();
+        }
+    }
+
+    fn tcp_packet(
+        &mut self,
+        packet: &Packet<'_>,
+        side: Side,
+        shared: &mut Shared,
+        out: &mut Entries,
+    ) -> Result<(), Reason> {
+        let now = packet.head.time;
+        let transport = packet.transport();
+        let header = TcpHeader::parse(transport).map_err(|_| Reason::TruncatedTransport)?;
+        let claimed = packet.transport_len();
+        let header_len = header.header_len();
+        if header_len < weir_wire::tcp::MIN_LEN || header_len as u64 > u64::from(claimed) {
+            self.weird(now, "bad_TCP_header_len", Some("TCP"), out);
+            return Err(Reason::MalformedTransport);
+        }
+        let len = claimed - header_len as u32;
+        let captured = transport.get(header_len..).unwrap_or_default();
+        let Some(tcp) = &mut self.tcp else { return Ok(()) };
+        if !(tcp.machine.orig().closed && tcp.machine.resp().closed) {
+            self.last = now;
+        }
+        let told = tcp.machine.segment(side, &header, len, &mut self.history);
+        self.connection.partial = tcp.machine.partial;
+        for (name, source) in told.weirds {
+            out.weird(now, Some((self.connection.uid, self.connection.id)), name, None, source);
+        }
+        let mut side = side;
+        if told.flipped {
+            self.exchange_counts();
+            self.connection.id = self.connection.id.flip();
+            self.from_orig = self.from_orig.flip();
+            side = side.flip();
+        }
+        if let Some(to) = told.acked {
+            self.acknowledged(side.flip(), to, now, shared, out);
+        }
+        if let Some(at) = told.payload_at {
+            if captured.len() < len as usize {
+                self.weird(now, "truncated_tcp_payload", Some("TCP"), out);
+            } else {
+                let payload = captured.get(..len as usize).unwrap_or_default();
+                self.payload_segment(side, at, payload, now, shared, out);
+            }
+        }
+        self.take_flags(side);
+        self.close(side, told.close, now, shared, out);
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, side: Side, to: u64, now: Time, shared: &mut Shared, out: &mut Entries) {
+        let Some(tcp) = &mut self.tcp else { return };
+        let [orig, resp] = &tcp.machine.ends;
+        let end = if side.is_orig() { orig } else { resp };
+        let to = end.fin.map_or(to, |fin| to.min((fin - 1).max(0) as u64));
+        let Some(stream) = tcp.streams.get_mut(side.index()) else { return };
+        if tcp.machine.partial && to <= 2 {
+            stream.begin_at(to);
+            return;
+        }
+        if to > stream.next() {
+            stream.acknowledged(to);
+            self.drain(side, now, shared, out);
+        }
+    }
+
+    fn payload_segment(
+        &mut self,
+        side: Side,
+        at: u64,
+        payload: &[u8],
+        now: Time,
+        shared: &mut Shared,
+        out: &mut Entries,
+    ) {
+        let limit = shared.config.tcp.max_held_per_side;
+        let Some(tcp) = &mut self.tcp else { return };
+        let Some(stream) = tcp.streams.get_mut(side.index()) else { return };
+        let bytes = stream.segment(at, payload, limit, &mut shared.streams);
+        if !bytes.is_empty() && !tcp.skipping {
+            if self.detection.is_none() {
+                let new = Detection::new(&context(&mut self.connection, shared, out, now));
+                self.detection = Some(Box::new(new));
+            }
+            if let Some(detection) = &mut self.detection {
+                detection.data(&mut context(&mut self.connection, shared, out, now), side, bytes);
+            }
+        }
+        if self.tcp.as_ref().and_then(|t| t.streams.get(side.index())).is_some_and(|s| !s.is_settled()) {
+            self.drain(side, now, shared, out);
+        }
+        self.note_wishes(shared);
+    }
+
+    /// Hands on whatever the stream of `side` has ready.
+    fn drain(&mut self, side: Side, now: Time, shared: &mut Shared, out: &mut Entries) {
+        while let Some(tcp) = &mut self.tcp {
+            let reports = tcp.machine.reports_gaps();
+            let skipping = tcp.skipping;
+            let Some(stream) = tcp.streams.get_mut(side.index()) else { return };
+            let Some(piece) = stream.take(&mut shared.streams) else { return };
+            if let (Piece::Gap(len), true) = (&piece, reports) {
+                self.missed += len;
+                if let Some(end) = tcp.machine.ends.get_mut(side.index()) {
+                    let [_, _, gaps] = &mut end.scaled;
+                    if gaps.count() {
+                        self.history.add(side, b'G');
+                    }
+                }
+            }
+            if skipping {
+                continue;
+            }
+            let Some(detection) = &mut self.detection else { continue };
+            let mut cx = context(&mut self.connection, shared, out, now);
+            match &piece {
+                Piece::Data(bytes) => detection.data(&mut cx, side, bytes),
+                Piece::Gap(len) => detection.gap(&mut cx, side, *len),
+            }
+        }
+    }
+
+    /// Stops keeping payload once nobody wants it.
+    fn note_wishes(&mut self, shared: &mut Shared) {
+        let Some(tcp) = &mut self.tcp else { return };
+        if !tcp.skipping && self.detection.as_ref().is_some_and(|d| !d.wants_payload()) {
+            tcp.skipping = true;
+            for stream in &mut tcp.streams {
+                stream.skip(&mut shared.streams);
+            }
+        }
+    }
+
+    /// Ends the streams whose end has come, and settles when the connection is over.
+    fn close(&mut self, side: Side, announced: bool, now: Time, shared: &mut Shared, out: &mut Entries) {
+        let Some(tcp) = &mut self.tcp else { return };
+        if let Some(closing) = tcp.closing.get_mut(side.index()) {
+            *closing |= announced;
+        }
+        for side in [Side::Orig, Side::Resp] {
+            let Some(tcp) = &mut self.tcp else { return };
+            let [orig, resp] = &tcp.machine.ends;
+            let end = if side.is_orig() { orig } else { resp };
+            let next = tcp.streams.get(side.index()).map_or(0, Stream::next);
+            let delivered = end.fin.is_some_and(|fin| next as i64 >= fin - 1);
+            let reset = end.state == State::Reset;
+            let closing = tcp.closing.get(side.index()).copied().unwrap_or(false);
+            if !closing || !(delivered || reset) {
+                continue;
+            }
+            if let Some(ended) = tcp.ended.get_mut(side.index())
+                && !std::mem::replace(ended, true)
+                && let Some(detection) = &mut self.detection
+            {
+                detection.end(&mut context(&mut self.connection, shared, out, now), side);
+            }
+            if tcp.machine.closed(side) {
+                tcp.machine.delete_at = Some(self.last + shared.config.flow.tcp_close_delay);
+            }
+        }
+    }
+
+    /// The connection is over at `now`: its analysers end, its record is written.
+    pub fn finish(mut self, now: Time, shared: &mut Shared, out: &mut Entries) {
+        if let Some(mut detection) = self.detection.take() {
+            detection.finish(&mut context(&mut self.connection, shared, out, now));
+        }
+        if let Some(tcp) = &mut self.tcp {
+            for stream in &mut tcp.streams {
+                stream.discard(&mut shared.streams);
+            }
+        }
+        out.push(self.record(&shared.config));
+    }
+
+    fn record(&self, config: &Config) -> Conn {
+        let [orig_pkts, resp_pkts] = self.packets;
+        let [orig_ip_bytes, resp_ip_bytes] = self.ip_bytes;
+        let [orig_active, resp_active] = self.active;
+        let (state, [orig_bytes, resp_bytes]) = match (&self.tcp, self.connection.transport) {
+            (Some(tcp), _) => {
+                let (orig, resp) = (tcp.machine.orig(), tcp.machine.resp());
+                (tcp.machine.conn_state(self.history.letters()), [orig.size(resp), resp.size(orig)])
+            }
+            (None, Transport::Udp) => {
+                let state = match (orig_active, resp_active) {
+                    (true, true) => "SF",
+                    (true, false) => "S0",
+                    (false, true) => "SHR",
+                    (false, false) => "OTH",
+                };
+                (state, self.payload)
+            }
+            (None, _) => ("OTH", self.payload),
+        };
+        let duration = self.last.since(self.connection.start);
+        let lasted = duration.0 > 0;
+        let parents = || Set(self.parents.iter().copied().map(ConnUid).collect());
+        let letters = self.history.letters();
+        let id = self.connection.id;
+        Conn {
+            ts: self.connection.start,
+            uid: ConnUid(self.connection.uid),
+            id,
+            proto: Name(self.connection.transport.name()),
+            service: (!self.connection.services.is_empty())
+                .then(|| Text::from(self.connection.services.join(","))),
+            duration: lasted.then_some(duration),
+            orig_bytes: lasted.then_some(orig_bytes),
+            resp_bytes: lasted.then_some(resp_bytes),
+            conn_state: Some(Name(state)),
+            local_orig: Some(config.is_local(&id.orig_h)),
+            local_resp: Some(config.is_local(&id.resp_h)),
+            missed_bytes: self.missed,
+            history: (!letters.is_empty()).then(|| Text::from(letters)),
+            orig_pkts: Some(orig_pkts),
+            orig_ip_bytes: Some(orig_ip_bytes),
+            resp_pkts: Some(resp_pkts),
+            resp_ip_bytes: Some(resp_ip_bytes),
+            tunnel_parents: (!self.parents.is_empty()).then(parents),
+            ip_proto: Some(u64::from(self.key.protocol)),
+        }
+    }
+}
+
+/// The surroundings of a call into the analysers of `connection`.
+fn context<'a>(
+    connection: &'a mut Connection,
+    shared: &'a mut Shared,
+    out: &'a mut Entries,
+    now: Time,
+) -> Context<'a> {
+    Context {
+        now,
+        connection,
+        files: &mut shared.files,
+        out,
+        config: &shared.config,
+        key: &shared.key,
+        verdict: Verdict::default(),
+    }
+}

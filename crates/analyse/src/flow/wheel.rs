@@ -1,0 +1,79 @@
+//! When to look at which flow: a wheel of seconds.
+//!
+//! A flow has one entry, in the slot of its deadline when it was entered. When the slot's time comes the flow's deadline
+//! is asked for again: later than now, it is entered anew. So a packet costs nothing here, only a deadline that
+//! comes nearer is entered at once. An entry names a generation, so one that outlives its flow is harmless.
+
+use weir_wire::Time;
+
+const SLOTS: usize = 512;
+const SECOND: i64 = 1_000_000_000;
+
+/// A flow's place in the table and how often that place was used.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    /// Its index.
+    pub index: u32,
+    /// The generation of the index.
+    pub generation: u32,
+}
+
+/// The wheel.
+#[derive(Debug)]
+pub struct Wheel {
+    slots: Vec<Vec<Ticket>>,
+    /// The second up to which slots were emptied; `None` before the first packet.
+    tick: Option<i64>,
+}
+
+impl Default for Wheel {
+    fn default() -> Self {
+        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), tick: None }
+    }
+}
+
+impl Wheel {
+    /// Enters a flow to be looked at when `deadline` has passed, or earlier where that is beyond the wheel.
+    pub fn enter(&mut self, ticket: Ticket, deadline: Time) {
+        let tick = self.tick.unwrap_or(deadline.0.div_euclid(SECOND));
+        let due = deadline.0.div_euclid(SECOND) + 1;
+        let due = due.clamp(tick + 1, tick + SLOTS as i64 - 1);
+        let slot = due.rem_euclid(SLOTS as i64) as usize;
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.push(ticket);
+        }
+    }
+
+    /// Everything to be looked at by `now`, into `due`.
+    pub fn advance(&mut self, now: Time, due: &mut Vec<Ticket>) {
+        let to = now.0.div_euclid(SECOND);
+        let from = self.tick.unwrap_or(to);
+        if to < from {
+            return;
+        }
+        let steps = (to - from).min(SLOTS as i64);
+        for second in (to - steps + 1)..=to {
+            let slot = second.rem_euclid(SLOTS as i64) as usize;
+            if let Some(slot) = self.slots.get_mut(slot) {
+                due.append(slot);
+            }
+        }
+        self.tick = Some(to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_is_looked_at_after_its_deadline_and_not_before() {
+        let (mut wheel, mut due) = (Wheel::default(), Vec::new());
+        wheel.advance(Time::from_parts(100, 0), &mut due);
+        wheel.enter(Ticket { index: 7, generation: 0 }, Time::from_parts(105, 5));
+        wheel.advance(Time::from_parts(105, 9), &mut due);
+        assert!(due.is_empty());
+        wheel.advance(Time::from_parts(10_000, 0), &mut due);
+        assert_eq!(due.len(), 1);
+    }
+}
