@@ -201,7 +201,12 @@ impl Flow {
     }
 
     /// Analyses one packet of the flow; `Err` where it could not be.
-    pub fn packet(&mut self, packet: &Packet<'_>, shared: &mut Shared, out: &mut Entries) -> Result<(), Reason> {
+    pub fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        shared: &mut Shared,
+        out: &mut Entries,
+    ) -> Result<(), Reason> {
         let head = &packet.head;
         let side = self.side(head.direction);
         self.tunnel(head.parent, head.time, out);
@@ -228,7 +233,10 @@ impl Flow {
 
     fn tunnel(&mut self, parent: Uid, now: Time, out: &mut Entries) {
         let first = self.packets == [0, 0];
-        if parent.is_some() && !self.parents.contains(&parent) && self.parents.len() < MAX_TUNNEL_CHANGES as usize {
+        if parent.is_some()
+            && !self.parents.contains(&parent)
+            && self.parents.len() < MAX_TUNNEL_CHANGES as usize
+        {
             self.parents.push(parent);
             if !first {
                 self.tunnel_changes += 1;

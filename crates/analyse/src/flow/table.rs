@@ -102,7 +102,8 @@ impl Table {
         self.wheel.advance(now, &mut due);
         for ticket in due.drain(..) {
             let slot = self.slots.get(ticket.index as usize);
-            let Some(flow) = slot.filter(|s| s.generation == ticket.generation).and_then(|s| s.flow.as_deref())
+            let Some(flow) =
+                slot.filter(|s| s.generation == ticket.generation).and_then(|s| s.flow.as_deref())
             else {
                 continue;
             };

@@ -118,7 +118,11 @@ impl Endpoint {
 
     /// The payload that it sent, by sequence numbers (conn.log `orig_bytes`).
     pub fn size(&self, peer: &Self) -> u64 {
-        if self.previous == State::SynSent && self.state == State::Reset && peer.is_inactive() && self.acked != 0 {
+        if self.previous == State::SynSent
+            && self.state == State::Reset
+            && peer.is_inactive()
+            && self.acked != 0
+        {
             return 0;
         }
         let mut size = self.last.max(self.acked).max(0) as u64;

@@ -100,7 +100,15 @@ impl Tcp {
         let len = i64::from(len);
         let controls = i64::from(flags.syn()) + i64::from(flags.fin());
         let space = if flags.rst() { controls } else { controls + len };
-        let s = Segment { flags, seq: header.seq(), ack: header.ack(), len, space, window: header.window(), side };
+        let s = Segment {
+            flags,
+            seq: header.seq(),
+            ack: header.ack(),
+            len,
+            space,
+            window: header.window(),
+            side,
+        };
         let mut told = Told::default();
         self.note_partial(&s);
         self.begin(&s, &mut told);
@@ -491,12 +499,36 @@ impl Tcp {
         match (orig.state, resp.state) {
             (State::SynSent | State::SynAckSent, State::Reset) => "REJ",
             (State::Reset, State::Reset) if orig.size(resp) == 0 && resp.size(orig) == 0 => "REJ",
-            (o, State::Reset) => if quiet(o) { "RSTRH" } else { "RSTR" },
-            (State::Reset, r) if quiet(r) => if reset_after_syn(history) { "RSTOS0" } else { "OTH" },
+            (o, State::Reset) => {
+                if quiet(o) {
+                    "RSTRH"
+                } else {
+                    "RSTR"
+                }
+            }
+            (State::Reset, r) if quiet(r) => {
+                if reset_after_syn(history) {
+                    "RSTOS0"
+                } else {
+                    "OTH"
+                }
+            }
             (State::Reset, _) => "RSTO",
             (State::Closed, State::Closed) => "SF",
-            (State::Closed, r) => if quiet(r) { "SH" } else { "S2" },
-            (o, State::Closed) => if quiet(o) { "SHR" } else { "S3" },
+            (State::Closed, r) => {
+                if quiet(r) {
+                    "SH"
+                } else {
+                    "S2"
+                }
+            }
+            (o, State::Closed) => {
+                if quiet(o) {
+                    "SHR"
+                } else {
+                    "S3"
+                }
+            }
             (State::SynSent, State::Inactive) => "S0",
             (State::Established, State::Established) => "S1",
             _ => "OTH",

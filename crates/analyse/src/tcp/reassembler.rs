@@ -77,7 +77,13 @@ impl Stream {
 
     /// Payload `bytes` at relative sequence number `at`; the part that continues the stream comes back. At most `limit`
     /// bytes are held.
-    pub fn segment<'a>(&mut self, at: u64, bytes: &'a [u8], limit: usize, account: &mut StreamAccount) -> &'a [u8] {
+    pub fn segment<'a>(
+        &mut self,
+        at: u64,
+        bytes: &'a [u8],
+        limit: usize,
+        account: &mut StreamAccount,
+    ) -> &'a [u8] {
         account.entered += bytes.len() as u64;
         let known = self.next.saturating_sub(at).min(bytes.len() as u64) as usize;
         account.duplicate += known as u64;
