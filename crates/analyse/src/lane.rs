@@ -114,7 +114,7 @@ impl Lane {
         for flow in self.flows.drain() {
             flow.finish(now, &mut self.shared, out);
         }
-        self.shared.files.finish(out, &self.shared.config);
+        self.shared.files.finish(now, out);
     }
 
     /// The ledger of the analyse hop.

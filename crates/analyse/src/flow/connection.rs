@@ -29,6 +29,13 @@ pub struct Shared {
     pub streams: StreamAccount,
 }
 
+/// What one packet added to the counts of its side.
+#[derive(Clone, Copy)]
+struct Taken {
+    ip_bytes: u64,
+    payload: u64,
+}
+
 /// The parts that only TCP has.
 #[derive(Default)]
 struct TcpFlow {
@@ -82,8 +89,17 @@ fn begins_with_responder(transport: Transport, packet: &Packet<'_>, source: u16,
             let pure_syn = flags.is_ok_and(|f| f.syn() && !f.ack());
             !pure_syn && likely(source) && (!likely(destination) || source < destination)
         }
-        Transport::Udp => likely(source) && !likely(destination),
+        Transport::Udp => likely(source) && !likely(destination) && !to_many(packet),
         Transport::Icmp | Transport::Unknown => false,
+    }
+}
+
+/// Whether a packet goes to a group or to everyone: such a packet is never an answer.
+fn to_many(packet: &Packet<'_>) -> bool {
+    let (_, (destination, _)) = packet.head.key.endpoints(packet.head.direction);
+    match destination.as_v4() {
+        Some([first, rest @ ..]) => (224..240).contains(&first) || (first == 255 && rest == [255; 3]),
+        None => destination.0.starts_with(&[0xff]),
     }
 }
 
@@ -210,8 +226,10 @@ impl Flow {
         let head = &packet.head;
         let side = self.side(head.direction);
         self.tunnel(head.parent, head.time, out);
+        let cut = head.truncated && self.connection.transport == Transport::Icmp;
         if let (Some(packets), Some(bytes)) =
             (self.packets.get_mut(side.index()), self.ip_bytes.get_mut(side.index()))
+            && !cut
         {
             *packets += 1;
             *bytes += u64::from(head.ip_len);
@@ -277,7 +295,8 @@ impl Flow {
         }
         self.last = now;
         self.history.add_once(side, b'D');
-        self.count_payload(side, if header.len() == 0 { by_ip } else { by_udp });
+        let counted = if header.len() == 0 { by_ip } else { by_udp };
+        self.count_payload(side, counted);
         if let Role::Carrier(kind) = packet.head.role {
             if let Some(service) = tunnel_service(kind) {
                 self.connection.add_service(service);
@@ -290,19 +309,35 @@ impl Flow {
             **detection = Detection::new(&context(&mut self.connection, shared, out, now));
         }
         detection.data(&mut context(&mut self.connection, shared, out, now), side, payload);
-        self.take_flags(side);
+        self.take_flags(side, Taken { ip_bytes: u64::from(packet.head.ip_len), payload: counted });
         Ok(())
     }
 
+    fn move_back(&mut self, side: Side, taken: Taken) {
+        let shift = |counts: &mut [u64; 2], by: u64| {
+            let [orig, resp] = counts;
+            let (to, from) = if side.is_orig() { (orig, resp) } else { (resp, orig) };
+            let by = by.min(*from);
+            *from -= by;
+            *to += by;
+        };
+        shift(&mut self.packets, 1);
+        shift(&mut self.ip_bytes, taken.ip_bytes);
+        shift(&mut self.payload, taken.payload);
+        self.active = self.payload.map(|bytes| bytes > 0);
+    }
+
     /// What the analysers said of the connection as a whole.
-    fn take_flags(&mut self, side: Side) {
+    fn take_flags(&mut self, side: Side, taken: Taken) {
         let Some(detection) = &mut self.detection else { return };
         let flags = detection.take_flags();
         if flags.unknown_message {
             self.history.add_once(side, b'X');
         }
         if flags.flipped {
+            // What was counted before goes with its side; the packet in work stays where it was taken for.
             self.exchange_counts();
+            self.move_back(side, taken);
             self.from_orig = self.from_orig.flip();
             if let Some(tcp) = &mut self.tcp {
                 tcp.machine.flip();
@@ -356,7 +391,7 @@ impl Flow {
                 self.payload_segment(side, at, payload, now, shared, out);
             }
         }
-        self.take_flags(side);
+        self.take_flags(side, Taken { ip_bytes: u64::from(packet.head.ip_len), payload: 0 });
         self.close(side, told.close, now, shared, out);
         Ok(())
     }

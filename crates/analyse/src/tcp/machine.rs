@@ -55,6 +55,8 @@ struct Segment {
     space: i64,
     window: u16,
     side: Side,
+    /// A SYN,ACK that nothing was seen before.
+    answers_first: bool,
 }
 
 impl Tcp {
@@ -87,6 +89,11 @@ impl Tcp {
     pub fn is_reuse(&self, side: Side, seq: u32) -> bool {
         let [orig, resp] = &self.ends;
         let own = if side.is_orig() { orig } else { resp };
+        let peer = if side.is_orig() { resp } else { orig };
+        if own.state == State::SynSent && peer.state == State::Reset {
+            // Tried again after it was refused, often with the same number.
+            return true;
+        }
         if own.is_inactive() || own.starts_at(seq) {
             return false;
         }
@@ -108,8 +115,11 @@ impl Tcp {
             space,
             window: header.window(),
             side,
+            answers_first: false,
         };
         let mut told = Told::default();
+        let s = self.answer_first(s, history, &mut told);
+        let side = s.side;
         self.note_partial(&s);
         self.begin(&s, &mut told);
         let (own, _) = self.pair(side);
@@ -131,14 +141,32 @@ impl Tcp {
         let acked = self.acknowledge(&s, &mut told);
         let advanced = self.advance(&s, history);
         self.transition(&s, advanced, history, &mut told);
-        let side = if told.flipped { side.flip() } else { side };
-        self.seen[side.index()] = true;
+        // Only a flip during the transition has changed whose segment this was.
+        let side = if told.flipped && !s.answers_first { side.flip() } else { side };
+        if let Some(seen) = self.seen.get_mut(side.index()) {
+            *seen = true;
+        }
         told.acked = acked;
         let at = if flags.syn() { rel + 1 } else { rel };
         if len > 0 && !flags.rst() && !underflow {
             told.payload_at = Some(at.max(0) as u64);
         }
         told
+    }
+
+    /// A connection that begins with a SYN,ACK: its sender is the responder in truth.
+    fn answer_first(&mut self, mut s: Segment, history: &mut History, told: &mut Told) -> Segment {
+        let [orig, resp] = &self.ends;
+        let fresh = orig.is_inactive() && resp.is_inactive();
+        if fresh && s.side.is_orig() && s.flags.syn() && s.flags.ack() {
+            told.weirds.push(("connection_originator_SYN_ack", Some("TCP")));
+            self.flip();
+            history.flip();
+            told.flipped = true;
+            s.side = s.side.flip();
+            s.answers_first = true;
+        }
+        s
     }
 
     fn note_partial(&mut self, s: &Segment) {
@@ -352,10 +380,9 @@ impl Tcp {
         let mut weird = |name| told.weirds.push((name, Some("TCP")));
         let mut flipped = false;
         let (own, peer) = self.pair(s.side);
-        if s.flags.syn() && s.side.is_orig() {
-            if s.flags.ack() {
-                weird("connection_originator_SYN_ack");
-            }
+        if s.answers_first {
+            own.enter(State::SynAckSent);
+        } else if s.flags.syn() && s.side.is_orig() {
             own.enter(if s.flags.ack() { State::SynAckSent } else { State::SynSent });
         } else if s.flags.syn() {
             if !s.flags.ack() {
