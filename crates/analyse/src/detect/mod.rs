@@ -10,10 +10,12 @@ mod ports;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 pub use self::ports::is_likely_server_port;
 
 use self::buffer::{Beginning, Datagrams, Event, Outcome};
+use self::upgrade::Upgrade;
 use crate::context::{Context, HandOver, Side, Transport, Verdict, Violation};
 use crate::protocol::{Analyze, Instance, Kind};
 
@@ -40,6 +42,8 @@ pub struct Detection {
     /// Those that wait for the end of the connection.
     retired: Vec<Attached>,
     probe: Probe,
+    /// TLS may begin later.
+    upgrade: Option<Upgrade>,
     /// What follows on the connection is a connection of its own.
     nested: Option<Box<Self>>,
     /// Bytes of both sides so far, unseen ones too.
@@ -92,8 +96,10 @@ impl Detection {
     /// The detection of a connection, with the analysers that its ports call for already in place.
     pub fn new(cx: &Context<'_>) -> Self {
         let connection = &cx.connection;
-        let mut this = Self { probe: Probe::new(connection.transport), ..Self::default() };
-        if let Some(kind) = ports::expected(connection.transport, connection.id.resp_p) {
+        let port = connection.id.resp_p;
+        let upgrade = Upgrade::at_port(port).filter(|_| connection.transport == Transport::Tcp);
+        let mut this = Self { probe: Probe::new(connection.transport), upgrade, ..Self::default() };
+        if let Some(kind) = ports::expected(connection.transport, port) {
             this.attach(kind);
         }
         this
@@ -117,6 +123,7 @@ impl Detection {
     /// The connection is over.
     pub fn finish(&mut self, cx: &mut Context<'_>) {
         self.probe = Probe::Over;
+        self.upgrade = None;
         // What is inside ends first, as in Zeek: analysers inside and outside may share a log.
         if let Some(mut nested) = self.nested.take() {
             nested.finish(cx);
@@ -134,6 +141,7 @@ impl Detection {
     pub fn wants_payload(&self) -> bool {
         !self.active.is_empty()
             || !matches!(self.probe, Probe::Over)
+            || self.upgrade.is_some()
             || self.nested.as_ref().is_some_and(|nested| nested.wants_payload())
     }
 
@@ -151,6 +159,9 @@ impl Detection {
         // What is nested by this very event gets only what is left for it.
         let was_nested = self.nested.is_some();
         self.probe(cx, side, event);
+        if let (Side::Orig, Event::Data(bytes)) = (side, event) {
+            self.watch(cx, bytes);
+        }
         let mut index = 0;
         for _ in 0..self.active.len() {
             let step = self.call(cx, index, side, event);
@@ -179,6 +190,7 @@ impl Detection {
             Outcome::Found(kind) => kind,
         };
         let probe = std::mem::take(&mut self.probe);
+        self.upgrade = None;
         if !self.attach(kind) {
             return;
         }
@@ -190,6 +202,26 @@ impl Detection {
                     stays = self.call(cx, index, side, event).stays;
                 }
             });
+        }
+    }
+
+    /// Looks for TLS that begins later: its analyser gets what comes from here on.
+    fn watch(&mut self, cx: &Context<'_>, bytes: &[u8]) {
+        if cx.connection.transport == Transport::Tcp
+            && !matches!(self.probe, Probe::Over)
+            && self.upgrade.is_none()
+        {
+            self.upgrade = Upgrade::asked_for(bytes);
+        }
+        let Some(upgrade) = &mut self.upgrade else { return };
+        match upgrade.look(bytes) {
+            Some(false) => {}
+            Some(true) => {
+                self.upgrade = None;
+                self.probe = Probe::Over;
+                self.attach(Kind::Ssl);
+            }
+            None => self.upgrade = None,
         }
     }
 

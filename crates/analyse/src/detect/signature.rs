@@ -77,6 +77,11 @@ fn matches(bytes: &[u8], wanted: &[Want]) -> Answer {
     Answer::Yes
 }
 
+/// Whether `bytes` begin with a ClientHello in a TLS record.
+pub fn is_tls_client(bytes: &[u8]) -> bool {
+    tls_client(bytes) == Answer::Yes
+}
+
 /// A ClientHello in a TLS record.
 fn tls_client(bytes: &[u8]) -> Answer {
     const HELLO: &[Want] =

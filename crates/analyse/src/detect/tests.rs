@@ -21,7 +21,8 @@ impl Analyze for Detection {
 }
 
 fn bench(transport: Transport, port: u16) -> Bench<Detection> {
-    let mut detection = Detection { probe: Probe::new(transport), ..Detection::default() };
+    let upgrade = Upgrade::at_port(port).filter(|_| transport == Transport::Tcp);
+    let mut detection = Detection { probe: Probe::new(transport), upgrade, ..Detection::default() };
     if let Some(kind) = ports::expected(transport, port) {
         detection.attach(kind);
     }
@@ -130,6 +131,25 @@ fn a_tunnel_makes_no_record_of_its_own() {
     b.data(Side::Resp, b"whatever");
     b.finish();
     assert_eq!(count(&b, LogKind::Http), 1);
+}
+
+#[test]
+fn tls_may_begin_after_a_talk_in_the_clear() {
+    type Talk = [(Side, &'static [u8])];
+    let talks: [(u16, &Talk); 2] = [
+        (25, &[(Side::Resp, b"220 x\r\n"), (Side::Orig, b"STARTTLS\r\n"), (Side::Resp, b"220 go\r\n")]),
+        (40000, &[(Side::Orig, b"\0\0\0\x08\x04\xd2\x16\x2f"), (Side::Resp, b"S")]),
+    ];
+    for (port, talk) in talks {
+        let mut b = bench(Transport::Tcp, port);
+        for (side, bytes) in talk {
+            b.data(*side, bytes);
+            assert!(b.analyser.wants_payload());
+            assert!(b.analyser.active.is_empty());
+        }
+        b.data(Side::Orig, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03rest");
+        assert_eq!(b.analyser.active.len(), 1);
+    }
 }
 
 proptest::proptest! {
