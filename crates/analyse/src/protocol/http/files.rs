@@ -20,12 +20,24 @@ struct Slot {
     fed: u64,
 }
 
+/// What bytes belong to that are lost behind an entity.
+#[derive(Clone, Copy, Default, Debug)]
+enum Last {
+    /// Nothing: it carried no file.
+    #[default]
+    Nothing,
+    /// The file that it carried, whose end was not known.
+    File(FileHandle),
+    /// Its file had come to its end: a file of the transaction that is next.
+    Next,
+}
+
 /// What the open entities of both sides carry, the outermost first.
 #[derive(Default, Debug)]
 pub struct Carried {
     open: [Vec<Slot>; 2],
-    /// What the entity carried that ended last: bytes that were lost behind it still count as its own.
-    last: [Option<FileHandle>; 2],
+    /// What the entity carried that ended last.
+    last: [Last; 2],
 }
 
 impl Carried {
@@ -36,8 +48,13 @@ impl Carried {
         }
     }
 
+    /// Whether an entity of that side is open.
+    pub fn is_open(&self, side: Side) -> bool {
+        self.open.get(side.index()).is_some_and(|open| !open.is_empty())
+    }
+
     /// The file of the innermost entity. It is opened if it is not, and `transaction`, which has that `number`, then
-    /// names it.
+    /// names it. Where no entity is open, the transaction is the one to come.
     pub fn open(
         &mut self,
         side: Side,
@@ -46,10 +63,17 @@ impl Carried {
         cx: &mut Context<'_>,
     ) -> Option<FileHandle> {
         let Some(slot) = self.open.get_mut(side.index())?.last_mut() else {
-            let file = *self.last.get(side.index())?;
-            return file.inspect(|file| {
-                cx.file_open(*file, info(side, None));
-            });
+            let file = match *self.last.get(side.index())? {
+                Last::Nothing => return None,
+                Last::File(file) => file,
+                Last::Next => handle(side, number, transaction.as_deref(), cx),
+            };
+            let is_new = cx.file_is_new(file);
+            let uid = cx.file_open(file, info(side, None));
+            if let Some(transaction) = transaction.filter(|_| is_new) {
+                transaction.note_file(side, uid);
+            }
+            return Some(file);
         };
         if slot.file.is_some() {
             return slot.file;
@@ -89,7 +113,11 @@ impl Carried {
     ) -> Option<(u64, &'static str)> {
         let mut slot = self.open.get_mut(side.index())?.pop()?;
         if let Some(last) = self.last.get_mut(side.index()) {
-            *last = slot.file;
+            *last = match slot.file {
+                None => Last::Nothing,
+                Some(file) if cx.file_is_new(file) => Last::Next,
+                Some(file) => Last::File(file),
+            };
         }
         // A reply without bytes ends the file whose parts it was asked for.
         let asked = || Some(part(transaction.filter(|t| t.is_range && side == Side::Resp)?, cx));

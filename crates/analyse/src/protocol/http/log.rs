@@ -255,7 +255,9 @@ impl Log {
 
     /// The file that the innermost entity of `side` carries; it is opened if it is not.
     fn file(&mut self, side: Side, carried: &mut Carried, cx: &mut Context<'_>) -> Option<FileHandle> {
-        let number = self.current(side);
+        // Behind a reply, Zeek's scripts are at the next request already.
+        let is_behind = side == Side::Resp && !carried.is_open(side);
+        let number = self.current(side).saturating_add(u64::from(is_behind));
         let at = self.find(number).ok();
         let transaction = at.and_then(|at| self.pending.get_mut(at)).map(|(_, transaction)| transaction);
         carried.open(side, number, transaction, cx)
@@ -279,7 +281,9 @@ impl Log {
     }
 
     fn end_entity(&mut self, side: Side, partial: bool, carried: &mut Carried, cx: &mut Context<'_>) {
-        let number = self.current(side);
+        // Behind a reply, Zeek's scripts are at the next request already.
+        let is_behind = side == Side::Resp && !carried.is_open(side);
+        let number = self.current(side).saturating_add(u64::from(is_behind));
         let at = self.find(number).ok();
         let transaction = at.and_then(|at| self.pending.get(at)).map(|(_, transaction)| transaction);
         let told = carried.end(side, partial, transaction, cx);
