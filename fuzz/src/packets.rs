@@ -47,6 +47,11 @@ impl Walker {
         Self { decap: Decap::new(config, UidKey([7; 16])), sequence: 0, now, passed: Count::default() }
     }
 
+    /// The time of the next frame.
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
     /// Time goes on, or back.
     pub fn wait(&mut self, span: Interval) {
         self.now = self.now + span;

@@ -102,7 +102,7 @@ impl Run {
     }
 
     fn finish(mut self) {
-        self.lane.finish(&mut self.entries);
+        self.lane.finish(self.walker.now(), &mut self.entries);
         self.check();
         assert_eq!(self.lane.streams().held, 0);
         assert_eq!(self.lane.account().held.frames, 0);
