@@ -1,4 +1,5 @@
 //! The binary as a user meets it: what it says, how it exits, and that every frame is accounted for.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs;

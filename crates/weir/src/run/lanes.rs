@@ -58,6 +58,8 @@ pub struct Lanes {
     entries: Entries,
     loads: Vec<Vec<Cargo>>,
     queues: Vec<SyncSender<Parcel>>,
+    /// Lists that lanes have emptied, to be filled again: fresh memory would cost more than the packets in it.
+    empties: Receiver<Vec<Cargo>>,
     writer: SyncSender<Delivery>,
     lane_threads: Vec<JoinHandle<Closed>>,
     write_thread: JoinHandle<anyhow::Result<Counts>>,
@@ -71,17 +73,18 @@ impl Lanes {
         let thread = |name: String| std::thread::Builder::new().name(name);
         let write_thread = thread("write".into()).spawn(move || write(&deliveries, lanes + 1, logs));
         let write_thread = write_thread.context("cannot start a thread")?;
+        let (emptied, empties) = sync_channel(BATCHES * lanes);
         let (mut queues, mut lane_threads) = (Vec::new(), Vec::new());
         for (i, worker) in workers.into_iter().enumerate() {
             let (queue, parcels) = sync_channel(BATCHES);
-            let writer = writer.clone();
-            let lane = thread(format!("lane {i}")).spawn(move || analyse(worker, &parcels, i + 1, &writer));
+            let ends = Ends { source: i + 1, parcels, writer: writer.clone(), emptied: emptied.clone() };
+            let lane = thread(format!("lane {i}")).spawn(move || analyse(worker, &ends));
             lane_threads.push(lane.context("cannot start a thread")?);
             queues.push(queue);
         }
         let loads = queues.iter().map(|_| Vec::new()).collect();
         let (spread, entries) = (Account::default(), Entries::default());
-        Ok(Self { decap, spread, entries, loads, queues, writer, lane_threads, write_thread })
+        Ok(Self { decap, spread, entries, loads, queues, empties, writer, lane_threads, write_thread })
     }
 
     /// Hands a batch of frames to the lanes. `false`: the logs cannot be written any longer, [`Lanes::finish`] says why.
@@ -104,8 +107,7 @@ impl Lanes {
         let mut taken = self.deliver(up_to);
         for (queue, load) in self.queues.iter().zip(&mut self.loads) {
             // A lane without packets must hear of the time, too.
-            let room = load.len();
-            let cargo = mem::replace(load, Vec::with_capacity(room));
+            let cargo = mem::replace(load, self.empties.try_recv().unwrap_or_default());
             let parcel = Parcel { block: batch.block.clone(), cargo, now, up_to };
             taken &= queue.send(parcel).is_ok();
         }
@@ -153,30 +155,36 @@ fn unpack(cargo: Cargo, block: &[u8]) -> Packet<'_> {
     Packet { head: cargo.head, data }
 }
 
-/// The life of a lane's thread.
-fn analyse(
-    mut worker: Worker,
-    parcels: &Receiver<Parcel>,
+/// Where a lane's thread takes from and gives to.
+struct Ends {
     source: usize,
-    writer: &SyncSender<Delivery>,
-) -> Closed {
+    parcels: Receiver<Parcel>,
+    writer: SyncSender<Delivery>,
+    emptied: SyncSender<Vec<Cargo>>,
+}
+
+/// The life of a lane's thread.
+fn analyse(mut worker: Worker, ends: &Ends) -> Closed {
+    let source = ends.source;
     let mut entries = Entries::default();
     let (mut now, mut up_to) = (Time(0), 0);
-    for parcel in parcels {
+    for mut parcel in &ends.parcels {
         (now, up_to) = (parcel.now, parcel.up_to.max(up_to));
         let block = parcel.block.bytes();
-        worker.packets(parcel.cargo.into_iter().map(|cargo| unpack(cargo, block)), &mut entries);
+        worker.packets(parcel.cargo.drain(..).map(|cargo| unpack(cargo, block)), &mut entries);
+        // Where there are enough, or nobody wants them, they are let go.
+        let _ = ends.emptied.try_send(parcel.cargo);
         entries.sequence = up_to;
         worker.advance(now, &mut entries);
         let delivery = Delivery { source, up_to, entries: entries.drain().collect() };
-        if writer.send(delivery).is_err() {
+        if ends.writer.send(delivery).is_err() {
             break;
         }
     }
     entries.sequence = up_to.saturating_add(1);
     let closed = worker.finish(now, &mut entries);
     // Where the writer has gone, it has said why.
-    let _ = writer.send(Delivery { source, up_to: u64::MAX, entries: entries.drain().collect() });
+    let _ = ends.writer.send(Delivery { source, up_to: u64::MAX, entries: entries.drain().collect() });
     closed
 }
 
