@@ -65,6 +65,8 @@ pub struct Flow {
     missed: u64,
     history: History,
     parents: Vec<Uid>,
+    /// The tunnel that the last packet came in.
+    parent: Uid,
     tunnel_changes: u32,
     tcp: Option<Box<TcpFlow>>,
     detection: Option<Box<Detection>>,
@@ -135,6 +137,7 @@ impl Flow {
             missed: 0,
             history: History::default(),
             parents: Vec::new(),
+            parent: Uid::NONE,
             tunnel_changes: 0,
             tcp: (transport == Transport::Tcp).then(Box::default),
             detection: None,
@@ -225,7 +228,7 @@ impl Flow {
     ) -> Result<(), Reason> {
         let head = &packet.head;
         let side = self.side(head.direction);
-        self.tunnel(head.parent, head.time, out);
+        self.tunnel(head.parent, side, head.time, out);
         let cut = head.truncated && self.connection.transport == Transport::Icmp;
         if let (Some(packets), Some(bytes)) =
             (self.packets.get_mut(side.index()), self.ip_bytes.get_mut(side.index()))
@@ -249,20 +252,19 @@ impl Flow {
         }
     }
 
-    fn tunnel(&mut self, parent: Uid, now: Time, out: &mut Entries) {
+    /// The packet came in the tunnel `parent`; to change tunnels too often is weird, once.
+    fn tunnel(&mut self, parent: Uid, side: Side, now: Time, out: &mut Entries) {
         let first = self.packets == [0, 0];
-        if parent.is_some()
-            && !self.parents.contains(&parent)
-            && self.parents.len() < MAX_TUNNEL_CHANGES as usize
-        {
-            self.parents.push(parent);
-            if !first {
-                self.tunnel_changes += 1;
-                if self.tunnel_changes == MAX_TUNNEL_CHANGES {
-                    let of = Some((self.connection.uid, self.connection.id));
-                    out.weird(now, of, "tunnel_max_changes_per_connection_exceeded", Some("5".into()), None);
-                }
+        if std::mem::replace(&mut self.parent, parent) != parent && !first {
+            self.tunnel_changes = self.tunnel_changes.saturating_add(1);
+            if self.tunnel_changes == MAX_TUNNEL_CHANGES + 1 {
+                let of = Some((self.connection.uid, self.connection.id));
+                out.weird(now, of, "tunnel_max_changes_per_connection_exceeded", Some("5".into()), None);
+                self.history.add_once(side, b'X');
             }
+        }
+        if parent.is_some() && self.tunnel_changes <= MAX_TUNNEL_CHANGES && !self.parents.contains(&parent) {
+            self.parents.push(parent);
         }
     }
 
