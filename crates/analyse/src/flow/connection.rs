@@ -56,6 +56,8 @@ pub struct Flow {
     pub first_sequence: u64,
     /// Time of its last packet.
     pub last: Time,
+    /// The latest time of its packets: Zeek's clock does not go back where they do, but its durations do.
+    clock: Time,
     connection: Connection,
     from_orig: Direction,
     packets: [u64; 2],
@@ -128,6 +130,7 @@ impl Flow {
             key: head.key,
             first_sequence: head.sequence,
             last: head.time,
+            clock: head.time,
             connection: Connection::new(uid, id, transport, head.time, false),
             from_orig: head.direction,
             packets: [0; 2],
@@ -277,6 +280,12 @@ impl Flow {
         }
     }
 
+    /// A packet of `time` came: what the clock says.
+    fn tick(&mut self, time: Time) -> Time {
+        self.clock = self.clock.max(time);
+        self.clock
+    }
+
     fn weird(&self, now: Time, name: &'static str, source: Option<&'static str>, out: &mut Entries) {
         out.weird(now, Some((self.connection.uid, self.connection.id)), name, None, source);
     }
@@ -288,14 +297,14 @@ impl Flow {
         shared: &mut Shared,
         out: &mut Entries,
     ) -> Result<(), Reason> {
-        let now = packet.head.time;
+        let now = self.tick(packet.head.time);
         let header = UdpHeader::parse(packet.transport()).map_err(|_| Reason::TruncatedTransport)?;
         let by_ip = u64::from(packet.transport_len()).saturating_sub(8);
         let by_udp = u64::from(header.len()).saturating_sub(8);
         if header.len() != 0 && by_ip != by_udp && !packet.head.reassembled {
             self.weird(now, "UDP_datagram_length_mismatch", Some("UDP"), out);
         }
-        self.last = now;
+        self.last = packet.head.time;
         self.history.add_once(side, b'D');
         let counted = if header.len() == 0 { by_ip } else { by_udp };
         self.count_payload(side, counted);
@@ -355,7 +364,7 @@ impl Flow {
         shared: &mut Shared,
         out: &mut Entries,
     ) -> Result<(), Reason> {
-        let now = packet.head.time;
+        let now = self.tick(packet.head.time);
         let transport = packet.transport();
         let header = TcpHeader::parse(transport).map_err(|_| Reason::TruncatedTransport)?;
         let claimed = packet.transport_len();
@@ -368,7 +377,7 @@ impl Flow {
         let captured = transport.get(header_len..).unwrap_or_default();
         let Some(tcp) = &mut self.tcp else { return Ok(()) };
         if !(tcp.machine.orig().closed && tcp.machine.resp().closed) {
-            self.last = now;
+            self.last = packet.head.time;
         }
         let told = tcp.machine.segment(side, &header, len, &mut self.history);
         self.connection.partial = tcp.machine.partial;
