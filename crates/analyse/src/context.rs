@@ -82,6 +82,8 @@ pub struct Connection {
     pub partial: bool,
     /// The services confirmed so far, in the order of confirmation (conn.log `service`).
     pub services: Vec<&'static str>,
+    /// How often analysers have left its stream, or one inside of it, to others; bounded by `detect`.
+    pub hand_overs: u8,
     /// What its HTTP analysers share: one inside of another's tunnel goes on with the same numbers and records.
     pub http: Option<Box<http::Log>>,
 }
@@ -89,7 +91,7 @@ pub struct Connection {
 impl Connection {
     /// A connection that nothing is known of yet but who talks.
     pub const fn new(uid: Uid, id: ConnId, transport: Transport, start: Time, partial: bool) -> Self {
-        Self { uid, id, transport, start, partial, services: Vec::new(), http: None }
+        Self { uid, id, transport, start, partial, services: Vec::new(), hand_overs: 0, http: None }
     }
 
     /// Adds a service unless it is there.

@@ -20,7 +20,7 @@ use crate::context::{Context, HandOver, Side, Transport, Verdict, Violation};
 use crate::protocol::{Analyze, Instance, Kind};
 
 /// How often the rest of a connection may be handed over: a tunnel in a tunnel, and so on.
-const MAX_HAND_OVERS: u8 = 4;
+const MAX_HAND_OVERS: u8 = 8;
 
 /// Violations further into a connection than this many bytes change nothing (Zeek: DPD::ignore_violations_after).
 const MAX_BYTES_VIOLATED: u64 = 10 * 1024;
@@ -48,7 +48,6 @@ pub struct Detection {
     nested: Option<Box<Self>>,
     /// Bytes of both sides so far, unseen ones too.
     seen: u64,
-    hand_overs: u8,
     flags: Flags,
 }
 
@@ -105,6 +104,12 @@ impl Detection {
         this
     }
 
+    /// The detection of a stream inside of a connection, by signatures alone; `None` where there are too many such
+    /// streams in it.
+    pub fn inside(cx: &mut Context<'_>) -> Option<Self> {
+        may_hand_over(cx).then(|| Self { probe: Probe::new(Transport::Tcp), ..Self::default() })
+    }
+
     /// The next bytes that `side` sent (UDP: one datagram).
     pub fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
         self.event(cx, side, Event::Data(bytes));
@@ -124,12 +129,12 @@ impl Detection {
     pub fn finish(&mut self, cx: &mut Context<'_>) {
         self.probe = Probe::Over;
         self.upgrade = None;
-        // What is inside ends first, as in Zeek: analysers inside and outside may share a log.
+        // What is inside, or came later, ends first, as in Zeek: analysers may share a log.
         if let Some(mut nested) = self.nested.take() {
             nested.finish(cx);
         }
-        let mut all = std::mem::take(&mut self.retired);
-        all.append(&mut self.active);
+        let mut all = std::mem::take(&mut self.active);
+        all.append(&mut self.retired);
         for mut attached in all {
             attached.instance.finish(cx);
             let verdict = std::mem::take(&mut cx.verdict);
@@ -281,10 +286,9 @@ impl Detection {
 
     /// Leaves the rest of the connection to others, beginning with the end of `event`.
     fn hand_over(&mut self, cx: &mut Context<'_>, to: HandOver, side: Side, event: Event<'_>) {
-        if self.hand_overs >= MAX_HAND_OVERS {
+        if !may_hand_over(cx) {
             return;
         }
-        self.hand_overs += 1;
         let rest = match event {
             Event::Data(bytes) => bytes.get(bytes.len().saturating_sub(to.rest)..).unwrap_or_default(),
             Event::Gap(_) | Event::End => &[],
@@ -296,12 +300,8 @@ impl Detection {
             }
             return;
         }
-        let mut nested = Self {
-            probe: Probe::new(cx.connection.transport),
-            seen: self.seen,
-            hand_overs: self.hand_overs,
-            ..Self::default()
-        };
+        let mut nested =
+            Self { probe: Probe::new(cx.connection.transport), seen: self.seen, ..Self::default() };
         if !rest.is_empty() {
             nested.event(cx, side, Event::Data(rest));
             Self::merge(&mut self.flags, nested.take_flags());
@@ -313,6 +313,13 @@ impl Detection {
         into.flipped ^= said.flipped;
         into.unknown_message |= said.unknown_message;
     }
+}
+
+/// Whether a connection may be handed over once more, and counts it.
+const fn may_hand_over(cx: &mut Context<'_>) -> bool {
+    let may = cx.connection.hand_overs < MAX_HAND_OVERS;
+    cx.connection.hand_overs = cx.connection.hand_overs.saturating_add(1);
+    may
 }
 
 /// What came of a call.

@@ -12,6 +12,7 @@ pub mod ssl;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod uri;
+pub mod websocket;
 
 use crate::context::{Context, Side};
 
@@ -111,4 +112,6 @@ protocols! {
     Dtls(ssl::Dtls) = "DTLS" / "dtls";
     /// SSH.
     Ssh(ssh::Ssh) = "SSH" / "ssh";
+    /// WebSocket.
+    WebSocket(websocket::WebSocket) = "WEBSOCKET" / "websocket";
 }

@@ -15,6 +15,7 @@ use super::files::Carried;
 use super::line::Version;
 use crate::context::{Context, Side};
 use crate::file::FileHandle;
+use crate::protocol::Kind;
 use crate::protocol::mime::{Header, base64, filename};
 
 /// Requests that may wait for a reply; beyond, all are logged (Zeek: `HTTP::max_pending_requests`).
@@ -123,8 +124,7 @@ impl Log {
             Event::End { side, partial } => self.end_entity(side, partial, carried, cx),
             Event::Done { side, body_length } => self.done(side, body_length, cx),
             Event::HandOver { to: Successor::Unknown, rest } => cx.hand_over(None, rest),
-            // WebSocket's analyser will take over here; nothing else would understand the bytes.
-            Event::HandOver { to: Successor::WebSocket, .. } => {}
+            Event::HandOver { to: Successor::WebSocket, rest } => cx.hand_over(Some(Kind::WebSocket), rest),
         }
     }
 
