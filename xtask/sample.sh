@@ -87,7 +87,7 @@ traffic() {
     "${dig[@]}" @2001:db8::2 example.test MX >/dev/null
     "${dig[@]}" @192.0.2.2 +tcp www.example.test AAAA >/dev/null
     "${dig[@]}" @192.0.2.2 missing.example.test A >/dev/null
-    "${curl[@]}" -4 http://www.example.test/ http://www.example.test/missing
+    "${curl[@]}" -4 http://www.example.test/ http://www.example.test/missing >/dev/null
     "${curl[@]}" -6 --compressed http://www.example.test/data.txt
     "${curl[@]}" -4 --tls-max 1.2 https://www.example.test/
     "${curl[@]}" -6 --tlsv1.3 https://www.example.test/data.txt

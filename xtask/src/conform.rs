@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::shell;
 
-/// How far a log may fall, in percent: what rounding does, and no more.
+/// How far a log may fall below the ratchet, in percent: what rounding does, and no more.
 const TOLERANCE: f64 = 0.05;
 /// How many captures are read at once.
 const PARALLEL: usize = 2;
@@ -155,8 +155,15 @@ fn wait(mut child: Child) -> Result<Option<i32>> {
 }
 
 fn write(ratchet: &Path, scores: &Scores) -> Result<()> {
-    let text = serde_json::to_string_pretty(scores)? + "\n";
+    let text = serde_json::to_string_pretty(&blessed(scores))? + "\n";
     fs::write(ratchet, text).with_context(|| format!("writing {}", ratchet.display()))
+}
+
+/// Whole percents, with at least half a percent of play: a change that makes one log better by much may cost another a
+/// field. Logs that weir does not write have nothing to hold.
+fn blessed(scores: &Scores) -> Scores {
+    let rounded = scores.iter().map(|(log, score)| (log.clone(), (score - 0.5).floor()));
+    rounded.filter(|(_, score)| *score > 0.0).collect()
 }
 
 fn compare(ratchet: &Path, scores: &Scores) -> Result<()> {
@@ -193,6 +200,12 @@ mod tests {
             worse(&held, &scores(&[("conn", 89.0)])),
             ["conn 89.00% (was 90.00%)", "dns 0.00% (was 80.00%)"]
         );
+    }
+
+    #[test]
+    fn blessing_leaves_play_and_forgets_logs_that_are_not_written() {
+        let got = blessed(&scores(&[("conn", 98.67), ("dns", 100.0), ("smtp", 0.0)]));
+        assert_eq!(got, scores(&[("conn", 98.0), ("dns", 99.0)]));
     }
 
     #[test]

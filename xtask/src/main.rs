@@ -6,6 +6,7 @@
 
 mod conform;
 mod docs;
+mod sample;
 mod shell;
 mod test;
 mod tidy;
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Conform { bless } => conform::run(bless),
         Task::Docs { check } => docs::run(check),
-        Task::Sample => shell::run("xtask/sample.sh", &[]),
+        Task::Sample => sample::run(),
         Task::Fuzz { seconds } => shell::run("fuzz/smoke", &[&seconds.to_string()]),
     };
     match done {
