@@ -22,6 +22,7 @@ pub struct Lane {
     account: Account,
     /// The second of packet time in which the last sweep was.
     swept: i64,
+    #[allow(clippy::vec_box, reason = "flows come boxed from the table")]
     over: Vec<Box<Flow>>,
     evicted: u64,
 }

@@ -90,8 +90,9 @@ fn begins_with_responder(transport: Transport, packet: &Packet<'_>, source: u16,
     match transport {
         Transport::Tcp => {
             let flags = TcpHeader::parse(packet.transport()).map(|h| h.flags());
-            let pure_syn = flags.is_ok_and(|f| f.syn() && !f.ack());
-            !pure_syn && likely(source) && (!likely(destination) || source < destination)
+            // A SYN,ACK that comes first is the state machine's matter.
+            let syn = flags.is_ok_and(weir_wire::tcp::Flags::syn);
+            !syn && likely(source) && (!likely(destination) || source < destination)
         }
         Transport::Udp => likely(source) && !likely(destination) && !to_many(packet),
         Transport::Icmp | Transport::Unknown => false,
@@ -145,6 +146,10 @@ impl Flow {
             tcp: (transport == Transport::Tcp).then(Box::default),
             detection: None,
         };
+        if let Some(tcp) = &mut flow.tcp {
+            let likely = |port| detect::is_likely_server_port(transport, port);
+            tcp.machine.keeps_roles = likely(to) && !likely(from);
+        }
         if begins_with_responder(transport, packet, from, to) {
             flow.flip();
         }

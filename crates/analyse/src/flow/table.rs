@@ -3,6 +3,8 @@
 //! Bounded by [`crate::config::FlowConfig::max_flows`]: beyond, of a few flows looked at in turn the one that was idle
 //! longest is ended early, so a flood of attempts costs neither memory nor time.
 
+#![allow(clippy::vec_box, reason = "flows are boxed in the table; moving the box is cheaper")]
+
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -70,7 +72,7 @@ impl Table {
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.index.insert_unique(hash, index, |i| {
             let flow = slots.get(*i as usize).and_then(|s| s.flow.as_deref());
-            flow.map_or(0, |f| hasher.hash_one(&f.key))
+            flow.map_or(0, |f| hasher.hash_one(f.key))
         });
         self.wheel.enter(Ticket { index, generation }, deadline);
         index

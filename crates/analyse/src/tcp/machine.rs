@@ -3,6 +3,8 @@
 //! [`Tcp::segment`] takes the header of one segment and answers what is to be done with its payload; it tells oddities and
 //! letters of the history to a [`Told`], and never touches payload itself.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "each event concerns few of the states")]
+
 use weir_wire::Time;
 use weir_wire::tcp::{Flags, TcpHeader, TcpOption};
 
@@ -44,6 +46,8 @@ pub struct Tcp {
     pub delete_at: Option<Time>,
     /// Whether a conn-level weird was told before: some are told once only.
     did_weird: bool,
+    /// Whether by its ports the first sender is the originator even if it begins with a SYN,ACK.
+    pub keeps_roles: bool,
 }
 
 struct Segment {
@@ -147,6 +151,7 @@ impl Tcp {
             *seen = true;
         }
         told.acked = acked;
+        self.did_weird |= !told.weirds.is_empty();
         let at = if flags.syn() { rel + 1 } else { rel };
         if len > 0 && !flags.rst() && !underflow {
             told.payload_at = Some(at.max(0) as u64);
@@ -160,11 +165,14 @@ impl Tcp {
         let fresh = orig.is_inactive() && resp.is_inactive();
         if fresh && s.side.is_orig() && s.flags.syn() && s.flags.ack() {
             told.weirds.push(("connection_originator_SYN_ack", Some("TCP")));
+            s.answers_first = true;
+            if self.keeps_roles {
+                return s;
+            }
             self.flip();
             history.flip();
             told.flipped = true;
             s.side = s.side.flip();
-            s.answers_first = true;
         }
         s
     }
@@ -308,7 +316,7 @@ impl Tcp {
         if !s.flags.ack() {
             return None;
         }
-        let did_weird = self.did_weird;
+        let did_weird = self.did_weird || !told.weirds.is_empty();
         let (own, peer) = self.pair(s.side);
         if peer.is_inactive() {
             let plain = !s.flags.syn() && !s.flags.fin() && !s.flags.rst();
@@ -317,7 +325,6 @@ impl Tcp {
             peer.begin(s.ack.wrapping_sub(1), s.ack.wrapping_sub(1));
             if split {
                 told.weirds.push(("possible_split_routing", None));
-                self.did_weird = true;
             }
             return Some(1);
         }
@@ -358,10 +365,10 @@ impl Tcp {
     fn transition(&mut self, s: &Segment, advanced: i64, history: &mut History, told: &mut Told) {
         let state = self.pair(s.side).0.state;
         match state {
-            State::Inactive => self.from_inactive(s, history, told),
-            State::SynSent | State::SynAckSent => self.from_syn_sent(s, told),
-            State::Established | State::Partial => self.from_established(s, told),
-            State::Closed => self.from_closed(s, advanced, told),
+            State::Inactive => self.when_inactive(s, history, told),
+            State::SynSent | State::SynAckSent => self.when_syn_sent(s, told),
+            State::Established | State::Partial => self.when_established(s, told),
+            State::Closed => self.when_closed(s, advanced, told),
             State::Reset => {
                 for (is, name) in [
                     (s.flags.syn(), "SYN_after_reset"),
@@ -376,7 +383,7 @@ impl Tcp {
         }
     }
 
-    fn from_inactive(&mut self, s: &Segment, history: &mut History, told: &mut Told) {
+    fn when_inactive(&mut self, s: &Segment, history: &mut History, told: &mut Told) {
         let mut weird = |name| told.weirds.push((name, Some("TCP")));
         let mut flipped = false;
         let (own, peer) = self.pair(s.side);
@@ -435,7 +442,7 @@ impl Tcp {
         }
     }
 
-    fn from_syn_sent(&mut self, s: &Segment, told: &mut Told) {
+    fn when_syn_sent(&mut self, s: &Segment, told: &mut Told) {
         let mut weird = |name| told.weirds.push((name, Some("TCP")));
         let (own, peer) = self.pair(s.side);
         let flags = s.flags;
@@ -460,7 +467,7 @@ impl Tcp {
         told.close = flags.fin() || flags.rst();
     }
 
-    fn from_established(&mut self, s: &Segment, told: &mut Told) {
+    fn when_established(&mut self, s: &Segment, told: &mut Told) {
         let (own, peer) = self.pair(s.side);
         if s.flags.syn() && own.state == State::Partial && peer.is_inactive() && !s.flags.ack() {
             told.weirds.push(("SYN_after_partial", Some("TCP")));
@@ -480,7 +487,7 @@ impl Tcp {
         }
     }
 
-    fn from_closed(&mut self, s: &Segment, advanced: i64, told: &mut Told) {
+    fn when_closed(&mut self, s: &Segment, advanced: i64, told: &mut Told) {
         let (own, peer) = self.pair(s.side);
         if s.flags.syn() {
             told.weirds.push(("SYN_after_close", Some("TCP")));
