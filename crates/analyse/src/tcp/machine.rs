@@ -540,13 +540,8 @@ impl Tcp {
                     "RSTR"
                 }
             }
-            (State::Reset, r) if quiet(r) => {
-                if reset_after_syn(history) {
-                    "RSTOS0"
-                } else {
-                    "OTH"
-                }
-            }
+            (State::Reset, r) if quiet(r) && reset_after_syn(history) => "RSTOS0",
+            (State::Reset, r) if quiet(r) => "OTH",
             (State::Reset, _) => "RSTO",
             (State::Closed, State::Closed) => "SF",
             (State::Closed, r) => {
