@@ -89,10 +89,10 @@ fn begins_with_responder(transport: Transport, packet: &Packet<'_>, source: u16,
     let likely = |port| detect::is_likely_server_port(transport, port);
     match transport {
         Transport::Tcp => {
-            let flags = TcpHeader::parse(packet.transport()).map(|h| h.flags());
-            // A SYN,ACK that comes first is the state machine's matter.
-            let syn = flags.is_ok_and(weir_wire::tcp::Flags::syn);
-            !syn && likely(source) && (!likely(destination) || source < destination)
+            let Ok(flags) = TcpHeader::parse(packet.transport()).map(|h| h.flags()) else { return false };
+            // Where both ports are a server's, a SYN,ACK that comes first is the state machine's matter.
+            let lower = !flags.syn() && source < destination;
+            (!flags.syn() || flags.ack()) && likely(source) && (!likely(destination) || lower)
         }
         Transport::Udp => likely(source) && !likely(destination) && !to_many(packet),
         Transport::Icmp | Transport::Unknown => false,
