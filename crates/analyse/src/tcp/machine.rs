@@ -178,6 +178,11 @@ impl Tcp {
     }
 
     fn note_partial(&mut self, s: &Segment) {
+        if s.answers_first {
+            // Its SYN was missed, and nothing else: not a partial connection.
+            self.seen = [true; 2];
+            return;
+        }
         let [orig_seen, resp_seen] = self.seen;
         if s.side.is_orig() {
             if !orig_seen {
