@@ -276,6 +276,16 @@ impl Flow {
         }
     }
 
+    /// Takes a packet back that is not one of its transport.
+    fn uncount(&mut self, side: Side, ip_len: u64) {
+        if let (Some(packets), Some(bytes)) =
+            (self.packets.get_mut(side.index()), self.ip_bytes.get_mut(side.index()))
+        {
+            *packets = packets.saturating_sub(1);
+            *bytes = bytes.saturating_sub(ip_len);
+        }
+    }
+
     fn count_payload(&mut self, side: Side, len: u64) {
         if let (Some(sum), Some(active)) =
             (self.payload.get_mut(side.index()), self.active.get_mut(side.index()))
@@ -306,8 +316,10 @@ impl Flow {
         let header = UdpHeader::parse(packet.transport()).map_err(|_| Reason::TruncatedTransport)?;
         let by_ip = u64::from(packet.transport_len()).saturating_sub(8);
         let by_udp = u64::from(header.len()).saturating_sub(8);
-        if header.len() != 0 && by_ip != by_udp && !packet.head.reassembled {
-            self.weird(now, "UDP_datagram_length_mismatch", Some("UDP"), out);
+        if header.len() != 0 && by_ip != by_udp {
+            let of = Some((self.connection.uid, self.connection.id));
+            let lengths = format!("{} != {}", header.len(), packet.transport_len());
+            out.weird(now, of, "UDP_datagram_length_mismatch", Some(lengths.into()), Some("UDP"));
         }
         self.last = packet.head.time;
         self.history.add_once(side, b'D');
@@ -374,9 +386,16 @@ impl Flow {
         let header = TcpHeader::parse(transport).map_err(|_| Reason::TruncatedTransport)?;
         let claimed = packet.transport_len();
         let header_len = header.header_len();
-        if header_len < weir_wire::tcp::MIN_LEN || header_len as u64 > u64::from(claimed) {
-            self.weird(now, "bad_TCP_header_len", Some("TCP"), out);
-            return Err(Reason::MalformedTransport);
+        let cut = header_len > transport.len() || header_len as u64 > u64::from(claimed);
+        if header_len < weir_wire::tcp::MIN_LEN || cut {
+            let (name, reason) = if cut {
+                ("truncated_header", Reason::TruncatedTransport)
+            } else {
+                ("bad_TCP_header_len", Reason::MalformedTransport)
+            };
+            self.weird(now, name, Some("TCP"), out);
+            self.uncount(side, u64::from(packet.head.ip_len));
+            return Err(reason);
         }
         let len = claimed - header_len as u32;
         let captured = transport.get(header_len..).unwrap_or_default();
