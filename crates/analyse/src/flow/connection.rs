@@ -456,9 +456,11 @@ impl Flow {
         shared: &mut Shared,
         out: &mut Entries,
     ) {
-        let limit = shared.config.tcp.max_held_per_side;
+        let bounds = &shared.config.tcp;
+        let room = bounds.max_held_total.saturating_sub(shared.streams.held as usize);
         let Some(tcp) = &mut self.tcp else { return };
         let Some(stream) = tcp.streams.get_mut(side.index()) else { return };
+        let limit = bounds.max_held_per_side.min(stream.held().saturating_add(room));
         let bytes = stream.segment(at, payload, limit, &mut shared.streams);
         if !bytes.is_empty() && !tcp.skipping {
             if self.detection.is_none() {
