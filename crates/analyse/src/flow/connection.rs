@@ -2,12 +2,12 @@
 
 use weir_ledger::{Reason, StreamAccount};
 use weir_record::{Conn, ConnUid, Entries, Name, Set, Text};
-use weir_wire::flow::protocol;
 use weir_wire::tcp::TcpHeader;
 use weir_wire::udp::UdpHeader;
 use weir_wire::{ConnId, Direction, FlowKey, Interval, Packet, Role, Time, TunnelKind, Uid, UidKey};
 
 use super::History;
+use super::roles::{begins_with_responder, transport_of};
 use crate::Config;
 use crate::context::{Connection, Context, Side, Transport, Verdict};
 use crate::detect::{self, Detection};
@@ -72,40 +72,6 @@ pub struct Flow {
     tunnel_changes: u32,
     tcp: Option<Box<TcpFlow>>,
     detection: Option<Box<Detection>>,
-}
-
-fn transport_of(number: u8) -> Transport {
-    match number {
-        protocol::TCP => Transport::Tcp,
-        protocol::UDP => Transport::Udp,
-        protocol::ICMP | protocol::ICMPV6 => Transport::Icmp,
-        _ => Transport::Unknown,
-    }
-}
-
-/// Whether the sender of a connection's first packet is the responder in truth, judged by ports (Zeek's
-/// likely_server_ports).
-fn begins_with_responder(transport: Transport, packet: &Packet<'_>, source: u16, destination: u16) -> bool {
-    let likely = |port| detect::is_likely_server_port(transport, port);
-    match transport {
-        Transport::Tcp => {
-            let Ok(flags) = TcpHeader::parse(packet.transport()).map(|h| h.flags()) else { return false };
-            // Where both ports are a server's, a SYN,ACK that comes first is the state machine's matter.
-            let lower = !flags.syn() && source < destination;
-            (!flags.syn() || flags.ack()) && likely(source) && (!likely(destination) || lower)
-        }
-        Transport::Udp => likely(source) && !likely(destination) && !to_many(packet),
-        Transport::Icmp | Transport::Unknown => false,
-    }
-}
-
-/// Whether a packet goes to a group or to everyone: such a packet is never an answer.
-fn to_many(packet: &Packet<'_>) -> bool {
-    let (_, (destination, _)) = packet.head.key.endpoints(packet.head.direction);
-    match destination.as_v4() {
-        Some([first, rest @ ..]) => (224..240).contains(&first) || (first == 255 && rest == [255; 3]),
-        None => destination.0.starts_with(&[0xff]),
-    }
 }
 
 fn tunnel_service(kind: TunnelKind) -> Option<&'static str> {

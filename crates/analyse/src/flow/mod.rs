@@ -2,6 +2,7 @@
 
 mod connection;
 mod history;
+mod roles;
 mod table;
 mod wheel;
 
