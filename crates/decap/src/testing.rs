@@ -2,7 +2,7 @@
 
 use weir_ledger::{Account, Reason};
 use weir_record::Entry;
-use weir_wire::{Frame, LinkType, Packet, Time, UidKey};
+use weir_wire::{Frame, LinkType, Offload, Packet, Time, UidKey};
 
 use crate::{Config, Decap, Output};
 
@@ -62,7 +62,15 @@ pub(crate) fn walk_cut(config: Config, link: LinkType, frames: &[(Vec<u8>, u32)]
         // The packets of a test live as long as the test run; that keeps lifetimes out of the tests.
         let data: &'static [u8] = data.clone().leak();
         let time = Time::from_parts(i as i64, 0);
-        let frame = Frame { time, tap: 3, sequence: i as u64, link, wire_len: *wire_len, data };
+        let frame = Frame {
+            time,
+            tap: 3,
+            sequence: i as u64,
+            link,
+            wire_len: *wire_len,
+            offload: Offload::default(),
+            data,
+        };
         let mut out = Output::default();
         decap.frame(&frame, &mut out);
         assert!(decap.account().balances());

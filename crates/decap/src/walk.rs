@@ -217,10 +217,18 @@ mod tests {
     use super::*;
     use crate::config::Tenants;
     use weir_record::Entry;
-    use weir_wire::LinkType;
+    use weir_wire::{LinkType, Offload};
 
     fn frame(data: &[u8], wire_len: u32) -> Frame<'_> {
-        Frame { time: Time(7), tap: 3, sequence: 0, link: LinkType::RAW, wire_len, data }
+        Frame {
+            time: Time(7),
+            tap: 3,
+            sequence: 0,
+            link: LinkType::RAW,
+            wire_len,
+            offload: Offload::default(),
+            data,
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use weir_decap::{Config, Decap, Output};
-use weir_wire::{Frame, Interval, LinkType, Role, Time, UidKey};
+use weir_wire::{Frame, Interval, LinkType, Offload, Role, Time, UidKey};
 
 const LINKS: &[LinkType] = &[
     LinkType::NULL,
@@ -70,7 +70,7 @@ proptest! {
         for (i, (link, data, more)) in frames.iter().enumerate() {
             let wire_len = data.len() as u32 + more;
             let time = Time(0) + Interval::from_secs(i as i64 * 9);
-            let frame = Frame { time, tap: 0, sequence: i as u64, link: *link, wire_len, data };
+            let frame = Frame { time, tap: 0, sequence: i as u64, link: *link, wire_len, offload: Offload::default(), data };
             decap.frame(&frame, &mut out);
             prop_assert!(decap.account().balances());
             let passed: u64 = out.packets.iter().map(|p| u64::from(p.head.frames)).sum();

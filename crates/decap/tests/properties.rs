@@ -8,7 +8,7 @@
 use etherparse::{Ipv4Header, PacketBuilder};
 use proptest::prelude::*;
 use weir_decap::{Config, Decap, Output};
-use weir_wire::{Address, Data, Frame, LinkType, Packet, Time, UidKey};
+use weir_wire::{Address, Data, Frame, LinkType, Offload, Packet, Time, UidKey};
 
 fn walk(link: LinkType, frames: &[Vec<u8>], found: &mut dyn FnMut(&Packet<'_>)) -> Decap {
     let mut decap = Decap::new(Config::default(), UidKey::default());
@@ -16,7 +16,15 @@ fn walk(link: LinkType, frames: &[Vec<u8>], found: &mut dyn FnMut(&Packet<'_>)) 
         let wire_len = data.len() as u32;
         let mut out = Output::default();
         decap.frame(
-            &Frame { time: Time(i as i64), tap: 0, sequence: i as u64, link, wire_len, data },
+            &Frame {
+                time: Time(i as i64),
+                tap: 0,
+                sequence: i as u64,
+                link,
+                wire_len,
+                offload: Offload::default(),
+                data,
+            },
             &mut out,
         );
         out.packets.iter().for_each(&mut *found);

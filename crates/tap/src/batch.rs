@@ -1,6 +1,6 @@
 //! Frames on their way to the next hop: up to 1024 at a time, all in one block.
 
-use weir_wire::{Frame, LinkType, Time};
+use weir_wire::{Frame, LinkType, Offload, Time};
 
 use crate::Block;
 
@@ -25,6 +25,8 @@ pub struct FrameMeta {
     pub link: LinkType,
     /// Which tap saw it.
     pub tap: u16,
+    /// What was left to the network card.
+    pub offload: Offload,
 }
 
 impl FrameMeta {
@@ -37,6 +39,7 @@ impl FrameMeta {
             sequence: self.sequence,
             link: self.link,
             wire_len: self.wire_len,
+            offload: self.offload,
             data: block.get(self.offset..end).unwrap_or_default(),
         }
     }
@@ -95,6 +98,7 @@ mod tests {
             wire_len: 9,
             link: LinkType::ETHERNET,
             tap: 0,
+            offload: Offload::default(),
         };
         let mut batch = FrameBatch { block: Block::from(vec![1, 2, 3, 4]), frames: vec![meta] };
         let block = batch.block.clone();

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use weir_wire::Offload;
+
 use crate::block::{Buffer, Pool};
 use crate::codec::Codec;
 use crate::error::Starts;
@@ -289,6 +291,7 @@ impl Stamp {
             wire_len: record.wire_len,
             link: record.link,
             tap: self.tap,
+            offload: Offload::default(),
         }
     }
 }

@@ -39,6 +39,18 @@ impl LinkType {
     pub const LINUX_SLL2: Self = Self(276);
 }
 
+/// What a network card or a virtual one has not done yet, or has done, with a frame that a live tap hands over. All zero
+/// for a frame as it is on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Offload {
+    /// Into how many packets the card will cut this super-frame, or out of how many it made it; 0 where it is one.
+    pub segments: u16,
+    /// The transport checksum is known to be good, or is not filled in yet: it says nothing and must not be checked.
+    pub checksum_void: bool,
+    /// This host sent the frame (`PACKET_OUTGOING`).
+    pub outgoing: bool,
+}
+
 /// One captured frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
@@ -52,6 +64,8 @@ pub struct Frame<'a> {
     pub link: LinkType,
     /// Its length on the wire; never less than `data.len()`.
     pub wire_len: u32,
+    /// What was left to the network card.
+    pub offload: Offload,
     /// The captured bytes.
     pub data: &'a [u8],
 }

@@ -22,7 +22,7 @@ pub mod uid;
 pub use address::Address;
 pub use bytes::{Cursor, Malformed};
 pub use flow::{ConnId, Direction, FlowKey, TenantId};
-pub use frame::{Frame, LinkType};
+pub use frame::{Frame, LinkType, Offload};
 pub use icmp::IcmpHeader;
 pub use ipv4::Ipv4Header;
 pub use ipv6::Ipv6Header;

@@ -181,12 +181,20 @@ fn dlt(link: LinkType) -> c_int {
 
 #[cfg(test)]
 mod tests {
-    use weir_wire::Time;
+    use weir_wire::{Offload, Time};
 
     use super::*;
 
     fn frame(link: LinkType, data: &[u8]) -> Frame<'_> {
-        Frame { time: Time(0), tap: 0, sequence: 0, link, wire_len: data.len() as u32, data }
+        Frame {
+            time: Time(0),
+            tap: 0,
+            sequence: 0,
+            link,
+            wire_len: data.len() as u32,
+            offload: Offload::default(),
+            data,
+        }
     }
 
     /// Where libpcap is not installed there is nothing to test, and the error says so.
