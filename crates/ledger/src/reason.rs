@@ -27,6 +27,11 @@ macro_rules! reasons {
 }
 
 reasons! {
+    // Sources.
+    /// What a stream held that is no capture or contradicts its format: its bytes count as one frame.
+    StreamDamaged = "stream_damaged",
+    /// A record of which a stream ended before it was there in full: its bytes count as one frame.
+    StreamCut = "stream_cut",
     // Link layer.
     /// A link type, Ethertype or protocol family that is not decoded (LLDP, CDP, IS-IS ...).
     NotIp = "not_ip",

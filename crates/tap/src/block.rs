@@ -98,6 +98,11 @@ impl Buffer {
         self.extend(bytes.len());
     }
 
+    /// Forgets all bytes behind the first `n`.
+    pub fn truncate(&mut self, n: usize) {
+        self.filled = self.filled.min(n);
+    }
+
     /// Drops the first `n` bytes and moves the rest to the front.
     pub fn discard(&mut self, n: usize) {
         let n = n.min(self.filled);

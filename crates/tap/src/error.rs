@@ -72,6 +72,16 @@ pub enum TapError {
         /// What is wrong.
         source: Flaw,
     },
+    /// A live source cannot be opened or read.
+    #[error("{name}: cannot {operation}")]
+    Socket {
+        /// The source, as the user calls it.
+        name: String,
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
 }
 
 /// What contradicts the format of a capture.
@@ -174,7 +184,9 @@ impl TapError {
     /// The class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Open { source, .. } | Self::Read { source, .. } => class(source.kind()),
+            Self::Open { source, .. } | Self::Read { source, .. } | Self::Socket { source, .. } => {
+                class(source.kind())
+            }
             Self::Directory { .. } => ErrorKind::Directory,
             Self::Empty { .. } | Self::Unknown { .. } => ErrorKind::NotACapture,
             Self::Compressed { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
@@ -185,7 +197,7 @@ impl TapError {
         }
     }
 
-    /// The capture that it is about.
+    /// The capture or source that it is about.
     pub fn path(&self) -> &std::path::Path {
         match self {
             Self::Open { path, .. }
@@ -195,6 +207,7 @@ impl TapError {
             | Self::Read { path, .. }
             | Self::Compressed { path, .. }
             | Self::Format { path, .. } => path,
+            Self::Socket { name, .. } => std::path::Path::new(name),
         }
     }
 
@@ -204,7 +217,11 @@ impl TapError {
             Self::Read { offset, .. } | Self::Compressed { offset, .. } | Self::Format { offset, .. } => {
                 *offset
             }
-            Self::Open { .. } | Self::Directory { .. } | Self::Empty { .. } | Self::Unknown { .. } => 0,
+            Self::Open { .. }
+            | Self::Directory { .. }
+            | Self::Empty { .. }
+            | Self::Unknown { .. }
+            | Self::Socket { .. } => 0,
         }
     }
 }

@@ -280,7 +280,7 @@ impl Input {
 const MAGIC: usize = 4;
 
 impl Stamp {
-    fn meta(&mut self, record: &Record, at: usize) -> FrameMeta {
+    pub(crate) fn meta(&mut self, record: &Record, at: usize) -> FrameMeta {
         let sequence = self.sequence;
         self.sequence += 1;
         FrameMeta {

@@ -87,6 +87,14 @@ impl Format {
             Self::Pcapng(pcapng) => pcapng.next(bytes),
         }
     }
+
+    /// How many interfaces are described at present.
+    pub const fn interfaces(&self) -> usize {
+        match self {
+            Self::Pcap(_) => 1,
+            Self::Pcapng(pcapng) => pcapng.interfaces(),
+        }
+    }
 }
 
 /// The link type that a capture's header names, with the numbers by which some systems write raw IP (DLT_RAW is 12

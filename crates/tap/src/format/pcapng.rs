@@ -63,6 +63,11 @@ struct Interface {
 }
 
 impl Pcapng {
+    /// How many interfaces the section has described.
+    pub const fn interfaces(&self) -> usize {
+        self.interfaces.len()
+    }
+
     /// What `bytes` begin with.
     #[inline]
     pub fn next(&mut self, bytes: &[u8]) -> Result<Step, Flaw> {

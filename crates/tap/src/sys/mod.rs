@@ -3,6 +3,7 @@
 mod filter;
 mod map;
 mod open;
+pub mod pcap_over_ip;
 
 pub use filter::{Filter, FilterError};
 pub(crate) use map::Map;
