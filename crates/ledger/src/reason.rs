@@ -32,6 +32,8 @@ reasons! {
     StreamDamaged = "stream_damaged",
     /// A record of which a stream ended before it was there in full: its bytes count as one frame.
     StreamCut = "stream_cut",
+    /// A tunnel whose identifier (VNI, GRE key, ERSPAN session) was not asked for, or cannot be read.
+    TunnelUnwanted = "tunnel_unwanted",
     // Link layer.
     /// A link type, Ethertype or protocol family that is not decoded (LLDP, CDP, IS-IS ...).
     NotIp = "not_ip",

@@ -14,6 +14,7 @@
 
 mod batch;
 mod block;
+mod bpf;
 mod captures;
 mod codec;
 mod error;
@@ -21,15 +22,17 @@ mod format;
 pub mod incoming;
 mod input;
 mod live;
+mod outer;
 mod sys;
 mod window;
 pub mod write;
 
 pub use batch::{FrameBatch, FrameMeta, MAX_FRAMES};
 pub use block::Block;
+pub use bpf::BpfInstruction;
 pub use captures::{Captures, Options, Precision, Progress, Source};
 pub use codec::Codec;
 pub use error::{ErrorKind, Flaw, TapError};
 pub use format::Endian;
 pub use live::{LiveSource, Losses, Received};
-pub use sys::{Filter, FilterError, pcap_over_ip};
+pub use sys::{Filter, FilterError, pcap_over_ip, tunnel_socket};

@@ -4,6 +4,7 @@ mod filter;
 mod map;
 mod open;
 pub mod pcap_over_ip;
+pub mod tunnel_socket;
 
 pub use filter::{Filter, FilterError};
 pub(crate) use map::Map;
