@@ -19,6 +19,8 @@ pub enum Hop {
     Spread,
     /// Into records.
     Analyse,
+    /// Out: onto an interface, through a tunnel, into a stream or file.
+    Carry,
 }
 
 impl Hop {
@@ -29,6 +31,7 @@ impl Hop {
             Self::Decap => "decap",
             Self::Spread => "spread",
             Self::Analyse => "analyse",
+            Self::Carry => "carry",
         }
     }
 }

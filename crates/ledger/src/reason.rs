@@ -79,6 +79,17 @@ reasons! {
     MalformedTransport = "malformed_transport",
     /// The transport checksum is wrong (only with checksums verified).
     BadTransportChecksum = "bad_transport_checksum",
+    // Outputs.
+    /// Longer than the interface or the path takes, and not to be cut.
+    FrameTooLong = "frame_too_long",
+    /// Of a link type that the output cannot carry.
+    LinkNotCarried = "link_not_carried",
+    /// The output's queue was full for longer than it may be waited for.
+    OutputFull = "output_full",
+    /// The output was not connected.
+    OutputDown = "output_down",
+    /// The kernel refused to send it: the interface is down or gone, there is no route.
+    SendFailed = "send_failed",
     // Policy and bounds.
     /// The user's filter did not select it.
     Filtered = "filtered",

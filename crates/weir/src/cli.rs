@@ -20,7 +20,15 @@ Exit codes:
   1  packets are missing from the ledger, or a worker failed: a bug of weir
   2  the command line or the configuration is wrong
   3  a capture could not be read, or not to its end; what had been read is logged
-  4  the logs could not be written";
+  4  the logs could not be written
+  5  frames could not be sent, or not all of them (weir replay)";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  weir replay trace.pcap -i veth0                     as fast as it was captured
+  weir replay trace.pcap -i veth0 --speed topspeed --loop 10
+  weir replay trace.pcap -i veth0 --speed 500mbit
+  nc -l -k 5555 | weir replay - -i veth0              from `tcpdump -U -w - | nc SENSOR 5555` on another machine";
 
 /// Network security monitoring for clouds.
 #[derive(Parser, Debug)]
@@ -37,6 +45,9 @@ pub enum Command {
     /// Reads captures and writes Zeek's logs
     #[command(after_help = EXAMPLES)]
     Read(ReadArguments),
+    /// Plays captures, or a stream of one, onto an interface, by their times
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArguments),
     /// Prints the default configuration, with comments
     Config,
     /// Prints the completions of a shell
@@ -87,6 +98,47 @@ pub struct ReadArguments {
     /// pcap or pcapng, also gzip or zstd; - is standard input; several are one stream, in their order
     #[arg(required = true, value_name = "CAPTURE")]
     pub captures: Vec<OsString>,
+}
+
+/// The options of `weir replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArguments {
+    /// The Ethernet interface to send to
+    #[arg(short, long, value_name = "IF")]
+    pub interface: String,
+    /// How fast: 2x, 0.5x (times as fast as captured), 500mbit, 10gbit, 20000pps, or topspeed
+    #[arg(long, value_name = "SPEED", default_value = "1x")]
+    pub speed: String,
+    /// How often the captures are played; 0 is without end
+    #[arg(long = "loop", value_name = "N", default_value_t = 1)]
+    pub rounds: u64,
+    /// Ends after so many frames
+    #[arg(long, value_name = "FRAMES")]
+    pub limit: Option<u64>,
+    /// What becomes of frames longer than the interface's MTU
+    #[arg(long, value_enum, default_value_t = TooLong::Drop)]
+    pub too_long: TooLong,
+    /// Sends past the queueing discipline: faster, and other taps on the interface do not see the frames
+    #[arg(long)]
+    pub bypass_qdisc: bool,
+    /// Writes the ledger's balance as JSON
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// No summary
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// pcap or pcapng, also gzip or zstd; - is standard input; several are one stream, in their order
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub captures: Vec<OsString>,
+}
+
+/// What becomes of frames that are too long to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum TooLong {
+    /// They are dropped, and counted
+    Drop,
+    /// Their end is cut off
+    Truncate,
 }
 
 /// How lines are written.

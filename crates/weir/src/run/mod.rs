@@ -6,6 +6,7 @@ mod logs;
 mod merge;
 pub mod print;
 pub mod read;
+pub mod replay;
 mod summary;
 mod worker;
 
@@ -24,6 +25,8 @@ pub enum Exit {
     Capture,
     /// The logs could not be written.
     Logs,
+    /// Frames could not be sent, or not all of them.
+    Output,
 }
 
 impl From<Exit> for ExitCode {
@@ -34,6 +37,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Capture => 3,
             Exit::Logs => 4,
+            Exit::Output => 5,
         })
     }
 }

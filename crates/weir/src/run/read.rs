@@ -221,7 +221,8 @@ fn exit_of(reader: &Reader, ended: &Ended, balance: &Balance) -> Exit {
     }
 }
 
-fn write_ledger(path: &Path, balance: &Balance) -> anyhow::Result<()> {
+/// Writes the balance as JSON.
+pub fn write_ledger(path: &Path, balance: &Balance) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec_pretty(balance)?;
     text.push(b'\n');
     std::fs::write(path, text).with_context(|| format!("cannot write the ledger to {}", path.display()))

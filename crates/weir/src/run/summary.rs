@@ -54,7 +54,7 @@ impl fmt::Display for Summary<'_> {
 }
 
 /// One hop: frames only, as bytes follow them; the JSON has both.
-struct Line<'a>(&'a Account);
+pub struct Line<'a>(pub &'a Account);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,7 +75,7 @@ impl fmt::Display for Line<'_> {
 }
 
 /// A number in groups of three digits.
-struct Grouped(u64);
+pub struct Grouped(pub u64);
 
 impl fmt::Display for Grouped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

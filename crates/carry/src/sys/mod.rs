@@ -1,0 +1,7 @@
+//! System calls. Nothing else in this crate touches the system.
+
+mod messages;
+mod transmit;
+
+pub(crate) use messages::{MESSAGES, Messages};
+pub(crate) use transmit::{PacketSocket, Patience};
