@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use weir_wire::Time;
+use weir_wire::capture::Precision;
 
 use crate::block::Pool;
 use crate::input::{Input, Stamp};
@@ -49,26 +49,6 @@ impl Source {
             Self::Stream(_, reader) => Opened::Stream(reader),
         };
         Input::new(path, opened)
-    }
-}
-
-/// How fine the times of frames are.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Precision {
-    /// Microseconds, finer ones cut off: what libpcap hands to Zeek, so that logs agree to the last digit.
-    #[default]
-    Micros,
-    /// Nanoseconds, as far as the capture has them.
-    Nanos,
-}
-
-impl Precision {
-    /// `time` in this precision.
-    pub(crate) const fn of(self, time: Time) -> Time {
-        match self {
-            Self::Micros => Time(time.0 - time.0.rem_euclid(1000)),
-            Self::Nanos => time,
-        }
     }
 }
 
@@ -177,13 +157,6 @@ impl Captures {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn microseconds_are_cut_off_not_rounded() {
-        assert_eq!(Precision::Micros.of(Time(1_999)), Time(1_000));
-        assert_eq!(Precision::Micros.of(Time(-1)), Time(-1_000));
-        assert_eq!(Precision::Nanos.of(Time(1_999)), Time(1_999));
-    }
 
     #[test]
     fn a_dash_is_standard_input() {

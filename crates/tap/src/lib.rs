@@ -5,7 +5,7 @@
 //! blocks of about one MiB that are shared, never copied, with whoever wants to keep them. Whatever is wrong with
 //! a capture is a [`TapError`] that names the capture and the byte, after all frames before that byte.
 //!
-//! The formats are in [`mod@write`] (out) and the private `format` (in), pure functions over byte slices; system calls
+//! The formats are in [`write`](mod@write) (out, from `wire`) and the private `format` (in), pure functions over byte slices; system calls
 //! and all that is `unsafe` are in `sys`.
 //!
 //! Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng, tcpdump.org/linktypes.html, and, where captures in the
@@ -25,14 +25,13 @@ mod live;
 mod outer;
 mod sys;
 mod window;
-pub mod write;
 
 pub use batch::{FrameBatch, FrameMeta, MAX_FRAMES};
 pub use block::Block;
 pub use bpf::BpfInstruction;
-pub use captures::{Captures, Options, Precision, Progress, Source};
+pub use captures::{Captures, Options, Progress, Source};
 pub use codec::Codec;
 pub use error::{ErrorKind, Flaw, TapError};
-pub use format::Endian;
 pub use live::{LiveSource, Losses, Received};
 pub use sys::{Filter, FilterError, pcap_over_ip, tunnel_socket};
+pub use weir_wire::capture::{self as write, Endian, Precision};

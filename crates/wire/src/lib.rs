@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod bytes;
+pub mod capture;
 pub mod checksum;
 pub mod flow;
 pub mod frame;

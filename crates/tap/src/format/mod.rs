@@ -4,16 +4,15 @@
 //! to tell; it never asks for more than [`MAX_BLOCK`], never panics, and each record it passes moves on by at least
 //! eight bytes. The same function so serves a mapped file and a stream.
 
-mod endian;
 pub(crate) mod pcap;
 pub(crate) mod pcapng;
 mod resolution;
 
 use weir_wire::{LinkType, Time};
 
-pub use endian::Endian;
 use pcap::Pcap;
 use pcapng::Pcapng;
+pub use weir_wire::capture::Endian;
 
 use crate::Flaw;
 

@@ -10,15 +10,12 @@
 //!
 //! Source: draft-ietf-opsawg-pcap; libpcap `sf-pcap.c` for the variants.
 
+use weir_wire::capture::pcap::{MAGIC_MICROS, MAGIC_NANOS};
 use weir_wire::{LinkType, Time};
 
 use super::{Endian, Record, Step, link_type, max_frame};
 use crate::Flaw;
 
-/// The magic number of a capture with microseconds.
-pub(crate) const MAGIC_MICROS: u32 = 0xa1b2_c3d4;
-/// The magic number of a capture with nanoseconds.
-pub(crate) const MAGIC_NANOS: u32 = 0xa1b2_3c4d;
 /// The magic number of a capture with Kuznetzov's record headers.
 const MAGIC_MODIFIED: u32 = 0xa1b2_cd34;
 

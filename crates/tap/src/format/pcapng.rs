@@ -16,6 +16,9 @@
 //!
 //! Time stamps are two words, the upper first, whatever the byte order. Source: draft-ietf-opsawg-pcapng.
 
+use weir_wire::capture::pcapng::{
+    BYTE_ORDER, END_OF_OPTIONS, ENHANCED_PACKET, IF_TSRESOL, INTERFACE, SECTION,
+};
 use weir_wire::{LinkType, Time};
 
 use super::resolution::Resolution;
@@ -24,20 +27,13 @@ use crate::Flaw;
 
 /// The type of a section header block, the same in both byte orders.
 pub(crate) const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-/// What a section header holds to tell its byte order.
-pub(crate) const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 
 /// Block types.
-pub(crate) const SECTION: u32 = 0x0a0d_0d0a;
-pub(crate) const INTERFACE: u32 = 1;
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
-pub(crate) const ENHANCED_PACKET: u32 = 6;
 
-/// Option codes: of all blocks, and of the interface description.
-pub(crate) const END_OF_OPTIONS: u16 = 0;
-pub(crate) const IF_TSRESOL: u16 = 9;
-pub(crate) const IF_TSOFFSET: u16 = 14;
+/// Option code of an interface: what is to be added to its times.
+const IF_TSOFFSET: u16 = 14;
 
 /// Type and length, and the length again.
 const BLOCK_HEADER: usize = 8;

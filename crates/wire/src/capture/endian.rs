@@ -12,7 +12,8 @@ pub enum Endian {
 
 impl Endian {
     /// The 16-bit integer at `at`, or `None` past the end.
-    pub(crate) fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
+    #[inline]
+    pub fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
         let b = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
             Self::Little => u16::from_le_bytes(b),
@@ -22,7 +23,7 @@ impl Endian {
 
     /// The 32-bit integer at `at`, or `None` past the end.
     #[inline]
-    pub(crate) fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
+    pub fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
         let b = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
             Self::Little => u32::from_le_bytes(b),
@@ -31,7 +32,8 @@ impl Endian {
     }
 
     /// The 64-bit integer at `at`, or `None` past the end.
-    pub(crate) fn u64(self, bytes: &[u8], at: usize) -> Option<u64> {
+    #[inline]
+    pub fn u64(self, bytes: &[u8], at: usize) -> Option<u64> {
         let b = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
             Self::Little => u64::from_le_bytes(b),
@@ -40,7 +42,8 @@ impl Endian {
     }
 
     /// The bytes of a 16-bit integer.
-    pub(crate) const fn bytes16(self, n: u16) -> [u8; 2] {
+    #[inline]
+    pub const fn bytes16(self, n: u16) -> [u8; 2] {
         match self {
             Self::Little => n.to_le_bytes(),
             Self::Big => n.to_be_bytes(),
@@ -48,7 +51,8 @@ impl Endian {
     }
 
     /// The bytes of a 32-bit integer.
-    pub(crate) const fn bytes32(self, n: u32) -> [u8; 4] {
+    #[inline]
+    pub const fn bytes32(self, n: u32) -> [u8; 4] {
         match self {
             Self::Little => n.to_le_bytes(),
             Self::Big => n.to_be_bytes(),
@@ -56,7 +60,8 @@ impl Endian {
     }
 
     /// The bytes of a 64-bit integer.
-    pub(crate) const fn bytes64(self, n: u64) -> [u8; 8] {
+    #[inline]
+    pub const fn bytes64(self, n: u64) -> [u8; 8] {
         match self {
             Self::Little => n.to_le_bytes(),
             Self::Big => n.to_be_bytes(),

@@ -1,16 +1,14 @@
 //! Writes captures: pcap, and pcapng with one section.
 //!
-//! Promise: what is written here is read back the same by [`Captures`](crate::Captures) and by libpcap. Frames go
+//! Promise: what is written here is read back the same by the tap's reader and by libpcap. Frames go
 //! to any `Write`; nothing is buffered here, so give it a buffered one.
 //!
 //! Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
 
 use std::io::{self, Write};
 
-use weir_wire::{LinkType, Time};
-
-use crate::format::{pcap, pcapng};
-use crate::{Endian, Precision};
+use super::{Endian, Precision, pcap, pcapng};
+use crate::{LinkType, Time};
 
 /// The snapshot length in headers: libpcap's maximum.
 const SNAPLEN: u32 = 262_144;
