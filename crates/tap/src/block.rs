@@ -1,8 +1,8 @@
-//! Bytes with a shared owner: a mapped file, or a buffer that a stream was read into.
+//! Bytes with a shared owner: a mapped file, a buffer that a stream was read into, or a block of a ring.
 
 use std::sync::Arc;
 
-use crate::sys::Map;
+use crate::sys::{Map, RingBlock};
 
 /// A region of bytes that lives as long as anyone holds a clone of it. Cloning costs one reference count, so a
 /// block may be sent to other threads with the frames that point into it.
@@ -13,6 +13,7 @@ pub struct Block(Option<Arc<Region>>);
 enum Region {
     Mapped(Map),
     Owned(Buffer),
+    Ring(RingBlock),
 }
 
 /// A buffer of fixed size of which the first `filled` bytes are valid.
@@ -29,6 +30,7 @@ impl Block {
         match self.0.as_deref() {
             Some(Region::Mapped(map)) => map.bytes(),
             Some(Region::Owned(buffer)) => buffer.filled(),
+            Some(Region::Ring(block)) => block.bytes(),
             None => &[],
         }
     }
@@ -47,6 +49,11 @@ impl Block {
         Self(Some(Arc::new(Region::Mapped(map))))
     }
 
+    /// A block of a ring, which the kernel gets back with the last clone.
+    pub(crate) fn ring(block: RingBlock) -> Self {
+        Self(Some(Arc::new(Region::Ring(block))))
+    }
+
     fn with_capacity(capacity: usize) -> Self {
         Self(Some(Arc::new(Region::Owned(Buffer { bytes: vec![0; capacity], filled: 0 }))))
     }
@@ -55,7 +62,7 @@ impl Block {
     pub(crate) fn map(&self) -> Option<&Map> {
         match self.0.as_deref() {
             Some(Region::Mapped(map)) => Some(map),
-            Some(Region::Owned(_)) | None => None,
+            Some(Region::Owned(_) | Region::Ring(_)) | None => None,
         }
     }
 
@@ -63,7 +70,7 @@ impl Block {
     pub(crate) fn buffer_mut(&mut self) -> Option<&mut Buffer> {
         match Arc::get_mut(self.0.as_mut()?)? {
             Region::Owned(buffer) => Some(buffer),
-            Region::Mapped(_) => None,
+            Region::Mapped(_) | Region::Ring(_) => None,
         }
     }
 }
@@ -143,7 +150,7 @@ impl Pool {
     pub fn put(&mut self, block: Block, max: usize) {
         let fits = match block.0.as_deref() {
             Some(Region::Owned(buffer)) => buffer.bytes.len() <= max,
-            Some(Region::Mapped(_)) | None => false,
+            Some(Region::Mapped(_) | Region::Ring(_)) | None => false,
         };
         if fits && self.blocks.len() < Self::MAX_BLOCKS {
             self.blocks.push(block);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::Codec;
+use crate::{Codec, FilterError};
 
 /// Why a capture could not be read, or not to its end. Offsets count the bytes of the capture, which are those
 /// after decompression where it is compressed.
@@ -61,6 +61,26 @@ pub enum TapError {
         offset: u64,
         /// Why.
         source: io::Error,
+    },
+    /// An interface cannot be opened or read.
+    #[error("cannot {operation} {interface}{hint}")]
+    Interface {
+        /// What was tried.
+        operation: &'static str,
+        /// The interface.
+        interface: String,
+        /// What may be done about it, after a colon; or nothing.
+        hint: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The filter of an interface is not understood.
+    #[error("cannot filter the frames of {interface}")]
+    Filter {
+        /// The interface.
+        interface: String,
+        /// Why.
+        source: FilterError,
     },
     /// The capture contradicts its format.
     #[error("{} is damaged at byte {offset}", .path.display())]
@@ -184,9 +204,11 @@ impl TapError {
     /// The class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Open { source, .. } | Self::Read { source, .. } | Self::Socket { source, .. } => {
-                class(source.kind())
-            }
+            Self::Open { source, .. }
+            | Self::Read { source, .. }
+            | Self::Socket { source, .. }
+            | Self::Interface { source, .. } => class(source.kind()),
+            Self::Filter { .. } => ErrorKind::Io,
             Self::Directory { .. } => ErrorKind::Directory,
             Self::Empty { .. } | Self::Unknown { .. } => ErrorKind::NotACapture,
             Self::Compressed { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
@@ -197,9 +219,10 @@ impl TapError {
         }
     }
 
-    /// The capture or source that it is about.
+    /// The capture, source or interface that it is about.
     pub fn path(&self) -> &std::path::Path {
         match self {
+            Self::Interface { interface, .. } | Self::Filter { interface, .. } => interface.as_ref(),
             Self::Open { path, .. }
             | Self::Directory { path }
             | Self::Empty { path }
@@ -221,7 +244,9 @@ impl TapError {
             | Self::Directory { .. }
             | Self::Empty { .. }
             | Self::Unknown { .. }
-            | Self::Socket { .. } => 0,
+            | Self::Socket { .. }
+            | Self::Interface { .. }
+            | Self::Filter { .. } => 0,
         }
     }
 }

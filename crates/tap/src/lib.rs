@@ -1,4 +1,4 @@
-//! Where frames come from: capture files and streams of captures.
+//! Where frames come from: capture files, streams of captures, and interfaces.
 //!
 //! Promises: [`Captures`] reads any number of captures as one stream of frames, numbered without holes. A plain
 //! file is mapped and its frames point into the map; a stream (standard input, a pipe, compressed data) is read in
@@ -14,7 +14,6 @@
 
 mod batch;
 mod block;
-mod bpf;
 mod captures;
 mod codec;
 mod error;
@@ -28,10 +27,10 @@ mod window;
 
 pub use batch::{FrameBatch, FrameMeta, MAX_FRAMES};
 pub use block::Block;
-pub use bpf::BpfInstruction;
 pub use captures::{Captures, Options, Progress, Source};
 pub use codec::Codec;
 pub use error::{ErrorKind, Flaw, TapError};
 pub use live::{LiveSource, Losses, Received};
+pub use sys::{Fanout, FanoutMode, PacketRing, RingClock, RingDirection, RingOptions, interfaces};
 pub use sys::{Filter, FilterError, pcap_over_ip, tunnel_socket};
 pub use weir_wire::capture::{self as write, Endian, Precision};

@@ -10,7 +10,8 @@ use nix::sys::socket::{
 };
 use weir_ledger::Reason;
 use weir_tap::tunnel_socket::{TunnelProtocol, TunnelSocket, TunnelSocketOptions};
-use weir_tap::{BpfInstruction, FrameBatch, LiveSource, Received};
+use weir_tap::{FrameBatch, LiveSource, Received};
+use weir_wire::bpf::Instruction;
 use weir_wire::{Ipv4Header, Ipv6Header, LinkType, UdpHeader};
 
 fn options(protocol: TunnelProtocol, address: &str) -> TunnelSocketOptions {
@@ -137,7 +138,7 @@ fn batches_that_are_kept_are_not_written_over() {
 #[test]
 fn a_program_chooses_the_socket_by_what_is_inside_the_tunnel() {
     // The low two bits of byte 10 of the payload, which is byte 2 of the inner frame.
-    let instruction = |code, k| BpfInstruction { code, jump_true: 0, jump_false: 0, k };
+    let instruction = |code, k| Instruction { code, jt: 0, jf: 0, k };
     let program = [instruction(0x30, 10), instruction(0x54, 3), instruction(0x16, 0)];
     let options = options(TunnelProtocol::Vxlan, "[::]:0");
     let mut group = TunnelSocket::open_group(&options, 4, Some(&program)).unwrap();

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod bpf;
 pub mod bytes;
 pub mod capture;
 pub mod checksum;

@@ -10,6 +10,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
 
 use thiserror::Error;
+use weir_wire::bpf::Instruction;
 use weir_wire::{Frame, LinkType};
 
 /// Why there is no filter.
@@ -79,6 +80,32 @@ impl Filter {
             self.programs.insert(frame.link.0, program);
         }
         Ok(self.programs.get(&frame.link.0).is_some_and(|program| self.library.run(program, frame)))
+    }
+}
+
+impl Filter {
+    /// The program for `link`, to be given to the kernel; empty where [`matches`](Self::matches) has compiled none.
+    pub(crate) fn instructions(&self, link: LinkType) -> Vec<Instruction> {
+        self.programs.get(&link.0).map(Program::instructions).unwrap_or_default()
+    }
+}
+
+impl Program {
+    #[allow(unsafe_code, reason = "memory of a C library")]
+    fn instructions(&self) -> Vec<Instruction> {
+        if self.instructions.is_null() {
+            return Vec::new();
+        }
+        // SAFETY: libpcap has put `len` instructions there, which live until the process ends, and `struct bpf_insn` has the
+        // layout of the kernel's `struct sock_filter`.
+        unsafe { std::slice::from_raw_parts(self.instructions.cast::<Instruction>(), self.len as usize) }
+            .to_vec()
+    }
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Filter").field(&self.expression).finish()
     }
 }
 

@@ -1,11 +1,14 @@
-//! System calls: opening captures, mapping files, and libpcap's filters. Nothing else in this crate touches the system.
+//! System calls: opening captures, mapping files, rings of interfaces, and libpcap's filters. Nothing else in this crate touches the system.
 
 mod filter;
 mod map;
 mod open;
 pub mod pcap_over_ip;
+mod ring;
 pub mod tunnel_socket;
 
 pub use filter::{Filter, FilterError};
 pub(crate) use map::Map;
 pub(crate) use open::{Opened, open_file, open_stdin, size_of_file};
+pub(crate) use ring::RingBlock;
+pub use ring::{Fanout, FanoutMode, PacketRing, RingClock, RingDirection, RingOptions, interfaces};

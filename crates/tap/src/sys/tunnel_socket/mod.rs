@@ -26,7 +26,8 @@ use weir_wire::{Ipv4Header, LinkType, Offload, Time};
 
 use crate::block::Pool;
 use crate::outer::{Ends, ROOM};
-use crate::{Block, BpfInstruction, FrameBatch, FrameMeta, LiveSource, Losses, Received, TapError};
+use crate::{Block, FrameBatch, FrameMeta, LiveSource, Losses, Received, TapError};
+use weir_wire::bpf::Instruction;
 
 use receive::{Letter, MESSAGES, Mailbox};
 pub use socket::{TunnelProtocol, TunnelSocketOptions};
@@ -66,7 +67,7 @@ impl TunnelSocket {
     pub fn open_group(
         options: &TunnelSocketOptions,
         count: usize,
-        program: Option<&[BpfInstruction]>,
+        program: Option<&[Instruction]>,
     ) -> Result<Vec<Self>, TapError> {
         let failed = |operation, source| TapError::Socket { name: options.name(), operation, source };
         if options.protocol == TunnelProtocol::Gre && count > 1 {

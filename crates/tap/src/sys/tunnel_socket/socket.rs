@@ -11,7 +11,8 @@ use nix::sys::socket::{
 };
 use weir_wire::tunnel::{geneve, vxlan};
 
-use crate::{BpfInstruction, Precision, TapError};
+use crate::{Precision, TapError};
+use weir_wire::bpf::Instruction;
 
 /// What is received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -166,11 +167,9 @@ fn raw(family: AddressFamily) -> Result<OwnedFd, TapError> {
 
 /// Has `program` choose among the sockets that share the port of `socket`: its answer is the number of one, in the order in
 /// which they were bound, and where there is none so numbered the kernel's own hash chooses. It sees the UDP payload.
-pub(super) fn choose_by(socket: &OwnedFd, program: &[BpfInstruction]) -> io::Result<()> {
-    let mut code: Vec<_> = program
-        .iter()
-        .map(|i| libc::sock_filter { code: i.code, jt: i.jump_true, jf: i.jump_false, k: i.k })
-        .collect();
+pub(super) fn choose_by(socket: &OwnedFd, program: &[Instruction]) -> io::Result<()> {
+    let mut code: Vec<_> =
+        program.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
     let len = u16::try_from(code.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let program = libc::sock_fprog { len, filter: code.as_mut_ptr() };
     Ok(sockopt::AttachReusePortCbpf.set(socket, &program)?)
