@@ -10,10 +10,13 @@ use crate::Config;
 use crate::file::Files;
 use crate::flow::{Flow, Shared, Table};
 
+/// So many connections are ended at once: their records, less than a KiB each, wait in memory.
+const PORTION: usize = 1024;
+
 /// The flows of one thread and all that their analysis needs.
 ///
 /// Call [`Lane::packet`] for each packet in order of time, [`Lane::advance`] now and then when no packet comes, and
-/// [`Lane::finish`] once at the end: it ends every connection into the logs. The records do not depend on how flows
+/// [`Lane::finish`] at the end, until it has ended every connection into the logs. The records do not depend on how flows
 /// are spread over lanes: a connection is timed out by its own deadline, which a later packet of the same flow
 /// checks before it is counted, whenever the sweep comes.
 pub struct Lane {
@@ -24,6 +27,8 @@ pub struct Lane {
     swept: i64,
     #[allow(clippy::vec_box, reason = "flows come boxed from the table")]
     over: Vec<Box<Flow>>,
+    /// Connections that the end of the traffic ends.
+    ending: Option<std::vec::IntoIter<Box<Flow>>>,
     evicted: u64,
 }
 
@@ -36,6 +41,7 @@ impl Lane {
             account: Account::default(),
             swept: i64::MIN,
             over: Vec::new(),
+            ending: None,
             evicted: 0,
         }
     }
@@ -109,13 +115,21 @@ impl Lane {
         self.shared.files.advance(now, out, &config);
     }
 
-    /// The traffic has ended at `now`: ends every connection.
-    pub fn finish(&mut self, now: Time, out: &mut Entries) {
-        self.advance(now, out);
-        for flow in self.flows.drain() {
+    /// The traffic has ended at `now`: ends the connections, in the order in which they began, [`PORTION`] with each call.
+    /// Answers whether there are more.
+    pub fn finish(&mut self, now: Time, out: &mut Entries) -> bool {
+        if self.ending.is_none() {
+            self.advance(now, out);
+        }
+        let ending = self.ending.get_or_insert_with(|| self.flows.drain().into_iter());
+        for flow in ending.take(PORTION) {
             flow.finish(now, &mut self.shared, out);
         }
-        self.shared.files.finish(now, out);
+        let more = ending.len() > 0;
+        if !more {
+            self.shared.files.finish(now, out);
+        }
+        more
     }
 
     /// The ledger of the analyse hop.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use weir_record::{Entry, Text, Tunnel, Weird, X509};
+use weir_record::{Entry, LogKind, Text, Tunnel, Weird, X509};
 use weir_wire::{Address, Interval, Time};
 
 /// Entries of one table.
@@ -146,6 +146,12 @@ impl Once {
             tunnels: Recent::new(TUNNEL_SPAN),
             emptied: 0,
         }
+    }
+
+    /// Whether there are repeats in a log, so that its records must come in the order of their frames. The others may be
+    /// written as they come, unasked.
+    pub const fn concerns(kind: LogKind) -> bool {
+        matches!(kind, LogKind::Weird | LogKind::X509 | LogKind::Tunnel)
     }
 
     /// Whether `entry` is to be logged; it is then remembered.

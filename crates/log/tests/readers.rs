@@ -7,7 +7,7 @@ use std::process::Command;
 
 use proptest::prelude::*;
 use weir_log::{Format, LogDirectory, line};
-use weir_record::{Entry, Ordered, Text, Weird};
+use weir_record::{Entry, Text, Weird};
 use weir_wire::{Address, ConnId, Time, UidKey};
 
 fn weird(name: &[u8], addl: &[u8]) -> Entry {
@@ -77,10 +77,8 @@ fn write(directory: &Path, format: Format) {
     };
     let uid = weir_record::ConnUid(UidKey([0; 16]).of(&[b"reader"]));
     let bound = Weird::new(Time(2_500_000_000), Some(uid), Some(id), "bad", Some("\t\"\\".into()), None);
-    for (sequence, entry) in
-        (0..).zip([weird(b"one", b"\xff\n"), weird("zwei_ä".as_bytes(), b"-"), bound.into()])
-    {
-        logs.write(&Ordered { sequence, entry }).unwrap();
+    for entry in [weird(b"one", b"\xff\n"), weird("zwei_ä".as_bytes(), b"-"), bound.into()] {
+        logs.write(&entry).unwrap();
     }
     logs.close().unwrap();
 }

@@ -52,6 +52,11 @@ macro_rules! entries {
                 match self { $(Self::$kind(_) => LogKind::$kind,)+ }
             }
 
+            /// Its time.
+            pub fn ts(&self) -> Time {
+                match self { $(Self::$kind(record) => record.ts,)+ }
+            }
+
             /// Tells `visitor` the fields.
             pub fn visit<V: Visitor>(&self, visitor: &mut V) {
                 match self { $(Self::$kind(record) => record.visit(visitor),)+ }

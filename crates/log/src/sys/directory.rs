@@ -8,10 +8,10 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use weir_record::{LogKind, Ordered};
+use weir_record::{Entry, LogKind};
 
 use super::LogError;
-use crate::{Format, calendar, line, tsv_footer, tsv_header};
+use crate::{Cut, Format, Lines, calendar, line, tsv_footer, tsv_header};
 
 /// Lines are written once they are this many bytes together.
 const PIECE: usize = 256 * 1024;
@@ -50,27 +50,32 @@ impl LogDirectory {
         Ok(Self { directory: directory.to_owned(), format, files })
     }
 
-    /// Adds a record. After an error, the records that could not be written are counted ([`Self::lost`]), and
-    /// further ones may be added.
+    /// How lines look.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Adds a record, and answers what of it was too long. After an error, the records that could not be written are
+    /// counted ([`Self::lost`]), and further ones may be added.
     ///
     /// # Errors
     /// The log's file cannot be made, or lines that waited cannot be written.
-    pub fn write(&mut self, ordered: &Ordered) -> Result<(), LogError> {
-        let format = self.format;
-        self.add(ordered.entry.kind(), 1, |out| {
-            line(format, &ordered.entry, out);
-        })
+    pub fn write(&mut self, entry: &Entry) -> Result<Cut, LogError> {
+        let (format, mut cut) = (self.format, Cut::default());
+        self.add(entry.kind(), 1, |out| cut = line(format, entry, out))?;
+        Ok(cut)
     }
 
-    /// Adds `records` lines that [`line`] made.
+    /// Adds lines that were made elsewhere, of the same format.
     ///
     /// # Errors
-    /// As [`Self::write`].
-    pub fn append(&mut self, kind: LogKind, lines: &[u8], records: u64) -> Result<(), LogError> {
-        if records == 0 && lines.is_empty() {
-            return Ok(());
+    /// As [`Self::write`]: the first error, after all logs were tried.
+    pub fn append(&mut self, lines: &Lines) -> Result<(), LogError> {
+        let mut result = Ok(());
+        for (kind, text, records) in lines.iter() {
+            result = result.and(self.add(kind, records, |out| out.extend_from_slice(text)));
         }
-        self.add(kind, records, |out| out.extend_from_slice(lines))
+        result
     }
 
     fn add(&mut self, kind: LogKind, records: u64, push: impl FnOnce(&mut Vec<u8>)) -> Result<(), LogError> {
@@ -99,11 +104,11 @@ impl LogDirectory {
         result
     }
 
-    /// Ends all logs. Answers how many records each has.
+    /// Ends all logs: nothing may be added afterwards.
     ///
     /// # Errors
     /// As [`Self::flush`].
-    pub fn close(mut self) -> Result<Vec<(LogKind, u64)>, LogError> {
+    pub fn close(&mut self) -> Result<(), LogError> {
         let mut result = self.flush();
         for log in self.files.iter_mut().flatten() {
             if self.format == Format::Tsv {
@@ -111,7 +116,7 @@ impl LogDirectory {
             }
             result = result.and(log.flush());
         }
-        result.map(|()| self.counts())
+        result
     }
 
     /// How many records each log has that was begun, those that wait to be written included.
@@ -193,8 +198,8 @@ mod tests {
     use super::*;
     use crate::Trouble;
 
-    fn weird(name: &'static str) -> Ordered {
-        Ordered { sequence: 0, entry: Weird::new(Time(0), None, None, name, None, None).into() }
+    fn weird(name: &'static str) -> Entry {
+        Weird::new(Time(0), None, None, name, None, None).into()
     }
 
     #[test]
@@ -204,14 +209,18 @@ mod tests {
         let mut logs = LogDirectory::create(&directory, Format::Tsv).unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
         logs.write(&weird("one")).unwrap();
-        logs.append(LogKind::Weird, b"x\ny\n", 2).unwrap();
-        assert_eq!(logs.close().unwrap(), [(LogKind::Weird, 3)]);
+        let mut lines = Lines::new(Format::Tsv);
+        lines.add(&weird("two"));
+        lines.add(&weird("three"));
+        logs.append(&lines).unwrap();
+        logs.close().unwrap();
+        assert_eq!(logs.counts(), [(LogKind::Weird, 3)]);
         let text = fs::read_to_string(directory.join("weird.log")).unwrap();
         let lines = text.lines().collect::<Vec<_>>();
         assert_eq!(lines.len(), 12);
         assert_eq!(lines[0], "#separator \\x09");
         assert_eq!(lines[8], "0.000000\t-\t-\t-\t-\t-\tone\t-\tF\tzeek\t-");
-        assert_eq!(lines[9..11], ["x", "y"]);
+        assert!(lines[9].contains("two") && lines[10].contains("three"));
         assert!(
             lines[11].starts_with("#close\t20") && lines[11].len() == "#close\t2026-11-23-01-29-35".len()
         );

@@ -46,18 +46,17 @@ impl Inline {
         out.entries.sequence = frames;
         self.decap.finish(&mut out);
         self.entries = out.entries;
-        // The lane's last word is the largest: what decap had to say goes first, so that memory is not held twice.
         self.write()?;
         self.entries.sequence = frames;
-        let lanes = self.worker.finish(now, &mut self.entries);
-        for ordered in self.entries.drain() {
-            self.logs.write(&ordered)?;
+        while self.worker.finish(now, &mut self.entries) {
+            self.write()?;
         }
+        self.write()?;
         Ok(Ended {
             decap: self.decap.account().clone(),
             spread: self.spread,
-            lanes,
-            counts: self.logs.close()?,
+            lanes: self.worker.close(),
+            logged: self.logs.close()?,
         })
     }
 

@@ -21,8 +21,9 @@ use weir_spread::lane_of;
 use weir_tap::{Block, FrameBatch};
 use weir_wire::{Data, Head, Packet, Time};
 
-use super::logs::{Counts, Logs};
-use super::merge::{Delivery, Merge};
+use super::deliver::{Delivery, Sender};
+use super::logs::{Logged, Logs};
+use super::merge::Merge;
 use super::read::{Ended, count_spread};
 use super::worker::{Closed, Worker};
 
@@ -60,31 +61,49 @@ pub struct Lanes {
     queues: Vec<SyncSender<Parcel>>,
     /// Lists that lanes have emptied, to be filled again: fresh memory would cost more than the packets in it.
     empties: Receiver<Vec<Cargo>>,
-    writer: SyncSender<Delivery>,
+    sender: Sender,
     lane_threads: Vec<JoinHandle<Closed>>,
-    write_thread: JoinHandle<anyhow::Result<Counts>>,
+    write_thread: JoinHandle<anyhow::Result<Logged>>,
 }
 
 impl Lanes {
     /// A thread for each of `workers`, and one for `logs`.
     pub fn start(decap: Decap, workers: Vec<Worker>, logs: Logs) -> anyhow::Result<Self> {
-        let lanes = workers.len();
+        let (lanes, format) = (workers.len(), logs.format());
         let (writer, deliveries) = sync_channel(BATCHES * (lanes + 1));
-        let thread = |name: String| std::thread::Builder::new().name(name);
-        let write_thread = thread("write".into()).spawn(move || write(&deliveries, lanes + 1, logs));
-        let write_thread = write_thread.context("cannot start a thread")?;
+        let mut done_with = Vec::new();
+        let mut sender = |source| {
+            let (done, emptied) = sync_channel(BATCHES);
+            done_with.push(done);
+            Sender::new(source, format, writer.clone(), emptied)
+        };
+        let own_sender = sender(0);
         let (emptied, empties) = sync_channel(BATCHES * lanes);
         let (mut queues, mut lane_threads) = (Vec::new(), Vec::new());
+        let thread = |name: String| std::thread::Builder::new().name(name);
         for (i, worker) in workers.into_iter().enumerate() {
             let (queue, parcels) = sync_channel(BATCHES);
-            let ends = Ends { source: i + 1, parcels, writer: writer.clone(), emptied: emptied.clone() };
+            let ends = Ends { parcels, sender: sender(i + 1), emptied: emptied.clone() };
             let lane = thread(format!("lane {i}")).spawn(move || analyse(worker, &ends));
             lane_threads.push(lane.context("cannot start a thread")?);
             queues.push(queue);
         }
+        drop(writer);
+        let write_thread = thread("write".into()).spawn(move || write(&deliveries, &done_with, logs));
+        let write_thread = write_thread.context("cannot start a thread")?;
         let loads = queues.iter().map(|_| Vec::new()).collect();
         let (spread, entries) = (Account::default(), Entries::default());
-        Ok(Self { decap, spread, entries, loads, queues, empties, writer, lane_threads, write_thread })
+        Ok(Self {
+            decap,
+            spread,
+            entries,
+            loads,
+            queues,
+            empties,
+            sender: own_sender,
+            lane_threads,
+            write_thread,
+        })
     }
 
     /// Hands a batch of frames to the lanes. `false`: the logs cannot be written any longer, [`Lanes::finish`] says why.
@@ -104,7 +123,7 @@ impl Lanes {
         }
         self.entries = out.entries;
         let up_to = batch.frames.last().map_or(0, |frame| frame.sequence);
-        let mut taken = self.deliver(up_to);
+        let mut taken = self.sender.send(&mut self.entries, up_to);
         for (queue, load) in self.queues.iter().zip(&mut self.loads) {
             // A lane without packets must hear of the time, too.
             let cargo = mem::replace(load, self.empties.try_recv().unwrap_or_default());
@@ -120,20 +139,15 @@ impl Lanes {
         out.entries.sequence = frames;
         self.decap.finish(&mut out);
         self.entries = out.entries;
-        self.deliver(frames);
+        self.sender.send(&mut self.entries, frames);
         // A lane ends when its queue does, and the writer when all who send to it have.
-        drop((self.queues, self.writer));
+        drop((self.queues, self.sender));
         let mut lanes = Closed::default();
         for thread in self.lane_threads {
             lanes.merge(&thread.join().map_err(|_| anyhow!("a lane ended without its account"))?);
         }
-        let counts = self.write_thread.join().map_err(|_| anyhow!("the writer of the logs panicked"))??;
-        Ok(Ended { decap: self.decap.account().clone(), spread: self.spread, lanes, counts })
-    }
-
-    fn deliver(&mut self, up_to: u64) -> bool {
-        let delivery = Delivery { source: 0, up_to, entries: self.entries.drain().collect() };
-        self.writer.send(delivery).is_ok()
+        let logged = self.write_thread.join().map_err(|_| anyhow!("the writer of the logs panicked"))??;
+        Ok(Ended { decap: self.decap.account().clone(), spread: self.spread, lanes, logged })
     }
 }
 
@@ -157,17 +171,16 @@ fn unpack(cargo: Cargo, block: &[u8]) -> Packet<'_> {
 
 /// Where a lane's thread takes from and gives to.
 struct Ends {
-    source: usize,
     parcels: Receiver<Parcel>,
-    writer: SyncSender<Delivery>,
+    sender: Sender,
     emptied: SyncSender<Vec<Cargo>>,
 }
 
 /// The life of a lane's thread.
 fn analyse(mut worker: Worker, ends: &Ends) -> Closed {
-    let source = ends.source;
     let mut entries = Entries::default();
     let (mut now, mut up_to) = (Time(0), 0);
+    let mut taken = true;
     for mut parcel in &ends.parcels {
         (now, up_to) = (parcel.now, parcel.up_to.max(up_to));
         let block = parcel.block.bytes();
@@ -176,23 +189,36 @@ fn analyse(mut worker: Worker, ends: &Ends) -> Closed {
         let _ = ends.emptied.try_send(parcel.cargo);
         entries.sequence = up_to;
         worker.advance(now, &mut entries);
-        let delivery = Delivery { source, up_to, entries: entries.drain().collect() };
-        if ends.writer.send(delivery).is_err() {
+        taken = ends.sender.send(&mut entries, up_to);
+        if !taken {
             break;
         }
     }
     entries.sequence = up_to.saturating_add(1);
-    let closed = worker.finish(now, &mut entries);
     // Where the writer has gone, it has said why.
-    let _ = ends.writer.send(Delivery { source, up_to: u64::MAX, entries: entries.drain().collect() });
-    closed
+    while worker.finish(now, &mut entries) {
+        taken = taken && ends.sender.send(&mut entries, up_to);
+        entries.drain();
+    }
+    let _ = taken && ends.sender.send(&mut entries, u64::MAX);
+    worker.close()
 }
 
-/// The life of the thread that writes.
-fn write(deliveries: &Receiver<Delivery>, sources: usize, mut logs: Logs) -> anyhow::Result<Counts> {
-    let mut merge = Merge::new(sources);
-    for delivery in deliveries {
-        merge.take(delivery, &mut |ordered| logs.write(ordered))?;
+/// The life of the thread that writes. What it has done with goes back to its source, 0 first.
+fn write(
+    deliveries: &Receiver<Delivery>,
+    sources: &[SyncSender<Delivery>],
+    mut logs: Logs,
+) -> anyhow::Result<Logged> {
+    let mut merge = Merge::new(sources.len());
+    for mut delivery in deliveries {
+        logs.append(&delivery.lines)?;
+        let Delivery { source, up_to, ordered, .. } = &mut delivery;
+        merge.take(*source, *up_to, ordered.drain(..), &mut |ordered| logs.write(ordered))?;
+        if let Some(done) = sources.get(delivery.source) {
+            // Where there are enough, or nobody wants them, they are let go.
+            let _ = done.try_send(delivery);
+        }
     }
     merge.finish(&mut |ordered| logs.write(ordered))?;
     logs.close()

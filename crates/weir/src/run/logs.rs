@@ -3,19 +3,31 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use weir_log::{Format, LogDirectory, LogError, Once};
+use weir_log::{Format, Lines, LogDirectory, LogError, Once};
 use weir_record::{LogKind, Ordered};
 
 use crate::cli::LogFormat;
 
-/// How many records each log has.
+/// A number for each log that was begun.
 pub type Counts = Vec<(LogKind, u64)>;
+
+/// What became of the records of a run.
+#[derive(Clone, Default, Debug)]
+pub struct Logged {
+    /// How many records each log has.
+    pub counts: Counts,
+    /// How many could not be written.
+    pub lost: u64,
+    /// How often the memory of what was logged already was full and emptied, so that repeats may have been logged.
+    pub emptied: u64,
+}
 
 /// The logs of a run.
 pub struct Logs {
     once: Once,
-    /// `None` after it failed.
-    directory: Option<LogDirectory>,
+    directory: LogDirectory,
+    /// Nothing is written any more.
+    failed: bool,
 }
 
 impl Logs {
@@ -26,25 +38,60 @@ impl Logs {
             LogFormat::Json => Format::Json,
         };
         let directory = LogDirectory::create(directory, format).map_err(|error| told(&error))?;
-        Ok(Self { once: Once::new(), directory: Some(directory) })
+        Ok(Self { once: Once::new(), directory, failed: false })
     }
 
-    /// Writes a record, unless it is a repeat. Records come in the order of their frames, where that matters.
+    /// How lines look.
+    pub const fn format(&self) -> Format {
+        self.directory.format()
+    }
+
+    /// Writes a record, unless it is a repeat. Records come in the order of their frames, where that matters
+    /// ([`Once::concerns`]).
     pub fn write(&mut self, ordered: &Ordered) -> anyhow::Result<()> {
-        if !self.once.admits(&ordered.entry) {
+        let entry = &ordered.entry;
+        if self.failed || !self.once.admits(entry) {
             return Ok(());
         }
-        let Some(directory) = &mut self.directory else { return Ok(()) };
-        directory.write(ordered).map_err(|error| {
-            // The other logs keep what they were given; of two errors the first is the cause.
-            let _ = self.directory.take().map(LogDirectory::close);
-            told(&error)
-        })
+        let mut written = self.directory.write(entry).map(|cut| cut.weirds(entry.kind(), entry.ts()));
+        if let Ok(weirds) = &mut written {
+            for weird in weirds {
+                let weird = weird.into();
+                if self.once.admits(&weird)
+                    && let Err(error) = self.directory.write(&weird)
+                {
+                    return Err(self.fail(&error));
+                }
+            }
+        }
+        written.map(drop).map_err(|error| self.fail(&error))
+    }
+
+    /// Writes what was formatted elsewhere: no log that has repeats.
+    pub fn append(&mut self, lines: &Lines) -> anyhow::Result<()> {
+        if self.failed {
+            return Ok(());
+        }
+        self.directory.append(lines).map_err(|error| self.fail(&error))
     }
 
     /// Ends all logs.
-    pub fn close(self) -> anyhow::Result<Counts> {
-        self.directory.map_or(Ok(Counts::new()), LogDirectory::close).map_err(|error| told(&error))
+    pub fn close(mut self) -> anyhow::Result<Logged> {
+        if !self.failed {
+            self.directory.close().map_err(|error| self.fail(&error))?;
+        }
+        Ok(Logged { counts: self.directory.counts(), lost: self.lost(), emptied: self.once.emptied() })
+    }
+
+    /// The other logs keep what they were given; of two errors the first is the cause.
+    fn fail(&mut self, error: &LogError) -> anyhow::Error {
+        self.failed = true;
+        let _ = self.directory.close();
+        anyhow!("{error}; {} records could not be written", self.lost())
+    }
+
+    fn lost(&self) -> u64 {
+        self.directory.lost().iter().map(|(_, lost)| lost).sum()
     }
 }
 

@@ -1,23 +1,12 @@
 //! Records of several lanes in the order of the frames that caused them, for the logs that depend on it.
 //!
 //! Promises: with the same records from any number of sources, weirds, certificates and tunnels come out in one order
-//! (test `what_depends_on_order_comes_out_in_the_order_of_frames`). Other records are let through at once. Memory is
-//! bounded by how far one lane can be behind another, which the bounded queues in front of the lanes limit.
+//! (test `what_depends_on_order_comes_out_in_the_order_of_frames`). Memory is bounded by how far one lane can be behind
+//! another, which the bounded queues in front of the lanes limit.
 
 use std::collections::VecDeque;
 
-use weir_record::{Entry, LogKind, Ordered};
-
-/// A batch of records of one source.
-#[derive(Debug)]
-pub struct Delivery {
-    /// Which source: 0 is decap, then the lanes.
-    pub source: usize,
-    /// The source will send nothing more about frames up to this.
-    pub up_to: u64,
-    /// Its records, in the order of its frames.
-    pub entries: Vec<Ordered>,
-}
+use weir_record::Ordered;
 
 /// The records that wait until all sources have come as far.
 #[derive(Debug)]
@@ -38,21 +27,17 @@ impl Merge {
         Self { sources: std::iter::repeat_with(Waiting::default).take(sources).collect() }
     }
 
-    /// Takes what a source sends, and hands on to `write` what need not wait any longer.
+    /// Takes what a source sends, in the order of its frames, and hands on to `write` what need not wait any longer. The
+    /// source will send nothing more about frames up to `up_to`.
     pub fn take<E>(
         &mut self,
-        delivery: Delivery,
+        source: usize,
+        up_to: u64,
+        records: impl IntoIterator<Item = Ordered>,
         write: &mut impl FnMut(&Ordered) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Delivery { source, up_to, entries } = delivery;
         let Some(waiting) = self.sources.get_mut(source) else { return Ok(()) };
-        for ordered in entries {
-            if depends_on_order(&ordered.entry) {
-                waiting.queue.push_back(ordered);
-            } else {
-                write(&ordered)?;
-            }
-        }
+        waiting.queue.extend(records);
         waiting.done = waiting.done.max(up_to.saturating_add(1));
         let done = self.sources.iter().map(|w| w.done).min().unwrap_or(u64::MAX);
         self.release(done, write)
@@ -74,20 +59,6 @@ impl Merge {
             };
             write(&ordered)?;
         }
-    }
-}
-
-fn depends_on_order(entry: &Entry) -> bool {
-    match entry.kind() {
-        LogKind::Weird | LogKind::X509 | LogKind::Tunnel => true,
-        LogKind::Conn
-        | LogKind::Dns
-        | LogKind::Http
-        | LogKind::Ssl
-        | LogKind::Files
-        | LogKind::Ssh
-        | LogKind::Analyzer
-        | LogKind::Reporter => false,
     }
 }
 
@@ -115,9 +86,9 @@ mod tests {
             seen.push(o.sequence);
             Ok::<(), ()>(())
         };
-        merge.take(Delivery { source: 1, up_to: 9, entries: weirds(&[1, 4, 8]) }, &mut write).unwrap();
-        merge.take(Delivery { source: 0, up_to: 4, entries: weirds(&[0, 4]) }, &mut write).unwrap();
-        merge.take(Delivery { source: 0, up_to: 12, entries: weirds(&[5, 12]) }, &mut write).unwrap();
+        merge.take(1, 9, weirds(&[1, 4, 8]), &mut write).unwrap();
+        merge.take(0, 4, weirds(&[0, 4]), &mut write).unwrap();
+        merge.take(0, 12, weirds(&[5, 12]), &mut write).unwrap();
         merge.finish(&mut write).unwrap();
         assert_eq!(seen, [0, 1, 4, 4, 5, 8, 12]);
     }

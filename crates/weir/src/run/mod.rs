@@ -1,5 +1,6 @@
 //! What each subcommand does. Clocks, threads and terminals live here and nowhere else.
 
+mod deliver;
 mod inline;
 mod lanes;
 mod logs;

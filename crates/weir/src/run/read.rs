@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 use weir_decap::Decap;
 use weir_ledger::{Account, Balance, Count, Hop, Reason};
 use weir_tap::{Captures, Filter, FrameBatch, Options, Source};
@@ -12,7 +13,7 @@ use weir_wire::{Packet, Time, UidKey};
 
 use super::inline::Inline;
 use super::lanes::Lanes;
-use super::logs::{Counts, Logs};
+use super::logs::{Logged, Logs};
 use super::summary::Summary;
 use super::worker::{Closed, Worker};
 use super::{Exit, complain};
@@ -27,8 +28,8 @@ pub struct Ended {
     pub spread: Account,
     /// The ledgers of the lanes.
     pub lanes: Closed,
-    /// The logs, and how many records each has.
-    pub counts: Counts,
+    /// What became of the records.
+    pub logged: Logged,
 }
 
 /// Runs `weir read`, and tells the user on standard error what is wrong.
@@ -191,12 +192,14 @@ fn report(arguments: &ReadArguments, reader: &Reader, ended: &Ended) -> Exit {
     balance.streams = ended.lanes.streams;
     if !arguments.quiet {
         let span = reader.first.map(|first| (first, reader.now));
-        let summary =
-            Summary { span, directory: &arguments.directory, counts: &ended.counts, balance: &balance };
+        let (directory, logged, lanes) = (arguments.directory.as_path(), &ended.logged, &ended.lanes);
+        let summary = Summary { span, directory, logged, lanes, balance: &balance };
         // Where standard error is closed nobody wants the summary.
         let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{summary}"));
     }
-    if let Some(Err(error)) = arguments.ledger.as_deref().map(|path| write_ledger(path, &balance)) {
+    if let Some(Err(error)) =
+        arguments.ledger.as_deref().map(|path| write_ledger(path, &Ledger::new(&balance, ended)))
+    {
         return ended_by(&error, Exit::Logs);
     }
     exit_of(reader, ended, &balance)
@@ -221,8 +224,35 @@ fn exit_of(reader: &Reader, ended: &Ended, balance: &Balance) -> Exit {
     }
 }
 
+/// The ledger's file.
+#[derive(Serialize)]
+struct Ledger<'a> {
+    #[serde(flatten)]
+    balance: &'a Balance,
+    limits: Limits,
+}
+
+/// How often bounds were reached that frames and bytes do not show.
+#[derive(Serialize)]
+struct Limits {
+    connections_ended_early: u64,
+    records_not_written: u64,
+    repeats_forgotten: u64,
+}
+
+impl<'a> Ledger<'a> {
+    const fn new(balance: &'a Balance, ended: &Ended) -> Self {
+        let limits = Limits {
+            connections_ended_early: ended.lanes.evicted,
+            records_not_written: ended.logged.lost,
+            repeats_forgotten: ended.logged.emptied,
+        };
+        Self { balance, limits }
+    }
+}
+
 /// Writes the balance as JSON.
-pub fn write_ledger(path: &Path, balance: &Balance) -> anyhow::Result<()> {
+pub fn write_ledger(path: &Path, balance: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec_pretty(balance)?;
     text.push(b'\n');
     std::fs::write(path, text).with_context(|| format!("cannot write the ledger to {}", path.display()))

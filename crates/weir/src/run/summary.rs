@@ -7,7 +7,8 @@ use weir_ledger::{Account, Balance, Count, Reason};
 use weir_record::LogKind;
 use weir_wire::Time;
 
-use super::logs::Counts;
+use super::logs::Logged;
+use super::worker::Closed;
 
 /// The end of a run, in words.
 pub struct Summary<'a> {
@@ -16,7 +17,9 @@ pub struct Summary<'a> {
     /// Where the logs are.
     pub directory: &'a Path,
     /// What is in them.
-    pub counts: &'a Counts,
+    pub logged: &'a Logged,
+    /// What the lanes left behind.
+    pub lanes: &'a Closed,
     /// Whether all is accounted for.
     pub balance: &'a Balance,
 }
@@ -24,16 +27,17 @@ pub struct Summary<'a> {
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let read = self.balance.hops.first().map(|hop| hop.account.entered).unwrap_or_default();
-        let count = |kind| self.counts.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| *n);
+        let count = |kind| self.logged.counts.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| *n);
         let flows = Grouped(count(LogKind::Conn));
         writeln!(f, "{} packets, {} bytes, {} flows", Grouped(read.frames), Grouped(read.bytes), flows)?;
         if let Some((first, last)) = self.span {
             writeln!(f, "from {first} to {last}: {} s", last.since(first))?;
         }
         write!(f, "logs in {}:", self.directory.display())?;
-        let full = self.counts.iter().filter(|(_, n)| *n > 0);
+        let full = self.logged.counts.iter().filter(|(_, n)| *n > 0);
         full.clone().try_for_each(|(kind, n)| write!(f, " {} {}", kind.path(), Grouped(*n)))?;
         writeln!(f, "{}", if full.count() == 0 { " none" } else { "" })?;
+        self.limits(f)?;
         let leaks = self.balance.leaks();
         writeln!(f, "ledger: {}", if leaks.is_empty() { "balances" } else { "DOES NOT BALANCE" })?;
         leaks.iter().try_for_each(|leak| writeln!(f, "  {leak}"))?;
@@ -50,6 +54,22 @@ impl fmt::Display for Summary<'_> {
             Grouped(s.discarded),
             Grouped(s.gap)
         )
+    }
+}
+
+impl Summary<'_> {
+    /// Which bounds were reached; nothing where none was.
+    fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = [
+            (self.lanes.evicted, "connections ended early: the flow table was full (flow.max_flows)"),
+            (self.logged.lost, "records could not be written"),
+            (
+                self.logged.emptied,
+                "times the memory of what was logged already was full: there may be repeats",
+            ),
+        ];
+        let reached = limits.iter().filter(|(number, _)| *number > 0);
+        reached.into_iter().try_for_each(|(number, what)| writeln!(f, "{} {what}", Grouped(*number)))
     }
 }
 
@@ -104,15 +124,22 @@ mod tests {
         balance.add(Hop::Tap, &tap);
         balance.add(Hop::Decap, &decap);
         let counts = vec![(LogKind::Conn, 1_234), (LogKind::Dns, 0)];
+        let logged = Logged { counts, lost: 0, emptied: 2 };
+        let lanes = Closed { evicted: 1_000, ..Closed::default() };
         let summary = Summary {
             span: Some((Time::from_parts(1, 0), Time::from_parts(3, 500_000_000))),
             directory: Path::new("logs"),
-            counts: &counts,
+            logged: &logged,
+            lanes: &lanes,
             balance: &balance,
         };
         let text = summary.to_string();
         assert!(text.contains("12 345 packets, 1 000 000 bytes, 1 234 flows\n"), "{text}");
-        assert!(text.contains("to 3.500000: 2.500000 s\nlogs in logs: conn 1 234\n"), "{text}");
+        assert!(
+            text.contains("to 3.500000: 2.500000 s\nlogs in logs: conn 1 234\n1 000 connections ended"),
+            "{text}"
+        );
+        assert!(text.contains("\n2 times the memory") && !text.contains("could not be written"), "{text}");
         assert!(text.contains("ledger: balances\n"), "{text}");
         assert!(text.contains("decap   entered 12 345, passed 0, dropped arp 12 345\n"), "{text}");
     }

@@ -27,6 +27,8 @@ pub struct Closed {
     pub streams: StreamAccount,
     /// How often a lane panicked.
     pub panics: u64,
+    /// How many connections were ended early because the flow table was full.
+    pub evicted: u64,
 }
 
 impl Closed {
@@ -35,6 +37,7 @@ impl Closed {
         self.account.merge(&other.account);
         self.streams.merge(&other.streams);
         self.panics += other.panics;
+        self.evicted += other.evicted;
     }
 }
 
@@ -71,14 +74,20 @@ impl Worker {
         }
     }
 
-    /// The traffic has ended.
-    pub fn finish(mut self, now: Time, out: &mut Entries) -> Closed {
+    /// The traffic has ended: ends connections, so many that their records take little memory. Answers whether there are
+    /// more, for another call.
+    pub fn finish(&mut self, now: Time, out: &mut Entries) -> bool {
         let lane = &mut self.lane;
-        if catch_unwind(AssertUnwindSafe(|| lane.finish(now, out))).is_err() {
+        catch_unwind(AssertUnwindSafe(|| lane.finish(now, out))).unwrap_or_else(|_| {
             self.replace();
-        }
-        self.closed.account.merge(self.lane.account());
-        self.closed.streams.merge(self.lane.streams());
+            false
+        })
+    }
+
+    /// What is left behind, after [`Worker::finish`].
+    pub fn close(mut self) -> Closed {
+        let (account, streams) = (self.lane.account().clone(), *self.lane.streams());
+        self.closed.merge(&Closed { account, streams, panics: 0, evicted: self.lane.evicted() });
         self.closed
     }
 
@@ -87,7 +96,7 @@ impl Worker {
         let mut account = self.lane.account().clone();
         let mut streams = *self.lane.streams();
         book_panic(&mut account, &mut streams, self.given);
-        self.closed.merge(&Closed { account, streams, panics: 1 });
+        self.closed.merge(&Closed { account, streams, panics: 1, evicted: self.lane.evicted() });
         self.lane = Lane::new(Arc::clone(&self.config), self.key);
         self.given = Count::default();
     }
