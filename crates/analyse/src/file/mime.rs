@@ -1,65 +1,141 @@
-//! The type of a file, told from its first bytes: all of [`super::magic`] at once, by one lazily built automaton.
+//! The type of a file, told from its first bytes by the expressions of [`super::magic`], as lazily built automata.
+//!
+//! An expression that looks at a fixed place (`.{257}ustar`) or anywhere (`.*<\?php`) would keep an automaton for all
+//! of them alive, and busy with ever new states, for as long as the file's beginning is. So there is one for the first byte,
+//! which mostly knows after a few bytes, one for each fixed place, which mostly knows after one, and one for what may be
+//! anywhere, which is asked only where a part of it is there ([`ANYWHERE`]).
 //!
 //! Time is linear in the bytes, memory bounded by [`CACHE`]. Source: Zeek's rule matcher for `file-magic`.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use memchr::memmem;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input, MatchKind, PatternSet};
+use regex_automata::{Anchored, Input, MatchKind, PatternID, PatternSet};
 
 use super::magic::{BLANK, CONTAINERS, MEDIA, Magic, ODF, TEXTS, XML};
 
-/// Most memory that the automaton's states take in one lane; beyond, it starts anew.
-const CACHE: usize = 4 << 20;
+/// Most memory that the states of one automaton take in one lane, of about twenty; beyond, it starts anew.
+const CACHE: usize = 1 << 20;
 
-static AUTOMATON: OnceLock<Option<DFA>> = OnceLock::new();
+/// Expressions that begin with "anything" match only where one of these is (test
+/// `what_may_be_anywhere_is_looked_for_first`).
+const ANYWHERE: [&[u8]; 2] = [b"<?php", b"@@"];
+
+static AUTOMATA: OnceLock<Vec<Automaton>> = OnceLock::new();
+
+/// The expressions that begin at the same place.
+struct Automaton {
+    dfa: DFA,
+    start: Start,
+    /// What each expression tells.
+    tells: Vec<&'static Magic>,
+    /// The first bytes, of 256, from which any of the expressions goes on.
+    first: [bool; 256],
+}
+
+/// Where expressions begin.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Start {
+    /// At this byte.
+    At(usize),
+    /// At the first byte, to skip any number.
+    Anywhere,
+}
 
 fn table() -> impl Iterator<Item = &'static Magic> {
     TEXTS.iter().chain(CONTAINERS).chain(MEDIA)
 }
 
-/// The expressions are constants, so that it can be built at all is a matter of a test.
-fn build() -> Option<DFA> {
-    let written =
-        |magic: &Magic| magic.pattern.replace("@BLANK", BLANK).replace("@XML", XML).replace("@ODF", ODF);
-    let patterns: Vec<String> = table().map(written).collect();
-    DFA::builder()
-        .configure(
-            DFA::config().match_kind(MatchKind::All).cache_capacity(CACHE).skip_cache_capacity_check(true),
-        )
-        .syntax(syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true))
-        .thompson(thompson::Config::new().utf8(false))
-        .build_many(&patterns)
-        .ok()
+/// Where a pattern begins, and what of it is left from there.
+fn split(pattern: &str) -> (Start, &str) {
+    if pattern.starts_with(".*") {
+        return (Start::Anywhere, pattern);
+    }
+    let skip = pattern.strip_prefix(".{").and_then(|rest| rest.split_once('}'));
+    match skip.and_then(|(skip, rest)| Some((skip.parse().ok()?, rest))) {
+        Some((at, rest)) => (Start::At(at), rest),
+        None => (Start::At(0), pattern),
+    }
 }
 
-/// What one lane needs to tell types.
+/// The expressions are constants, so that all can be built is a matter of a test.
+fn build() -> Vec<Automaton> {
+    let mut groups: BTreeMap<Start, Vec<(&'static Magic, String)>> = BTreeMap::new();
+    for magic in table() {
+        let (start, pattern) = split(magic.pattern);
+        let written = pattern.replace("@BLANK", BLANK).replace("@XML", XML).replace("@ODF", ODF);
+        groups.entry(start).or_default().push((magic, written));
+    }
+    groups.into_iter().filter_map(|(start, group)| Automaton::new(start, group)).collect()
+}
+
+impl Automaton {
+    fn new(start: Start, group: Vec<(&'static Magic, String)>) -> Option<Self> {
+        let (tells, patterns): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let config = DFA::config().match_kind(MatchKind::All);
+        let dfa = DFA::builder()
+            .configure(config.cache_capacity(CACHE).skip_cache_capacity_check(true))
+            .syntax(syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true))
+            .thompson(thompson::Config::new().utf8(false))
+            .build_many(&patterns)
+            .ok()?;
+        let mut cache = dfa.create_cache();
+        let begin = dfa.start_state_forward(&mut cache, &Input::new(b"").anchored(Anchored::Yes)).ok()?;
+        let mut first = [true; 256];
+        for (byte, goes_on) in (0..=u8::MAX).zip(&mut first) {
+            *goes_on = !dfa.next_state(&mut cache, begin, byte).ok()?.is_dead();
+        }
+        Some(Self { dfa, start, tells, first })
+    }
+
+    /// Whether any of the expressions can match.
+    fn may_match(&self, bytes: &[u8]) -> bool {
+        match self.start {
+            Start::Anywhere => ANYWHERE.iter().any(|part| memmem::find(bytes, part).is_some()),
+            Start::At(at) => {
+                let first = bytes.get(at).and_then(|byte| self.first.get(usize::from(*byte)));
+                first.copied().unwrap_or(false)
+            }
+        }
+    }
+}
+
+/// What one lane needs to tell types: for each automaton its states so far, and the expressions that match.
 #[derive(Default)]
 pub struct Matcher {
-    state: Option<(Box<Cache>, PatternSet)>,
+    states: Vec<(Cache, PatternSet)>,
 }
 
 impl Matcher {
     /// The type of a file that begins with `bytes`: of those that fit, the strongest; of these, the first by name.
     pub fn tell(&mut self, bytes: &[u8]) -> Option<&'static str> {
-        let automaton = AUTOMATON.get_or_init(build).as_ref()?;
-        let (cache, found) = self.state.get_or_insert_with(|| {
-            (Box::new(automaton.create_cache()), PatternSet::new(automaton.pattern_len()))
-        });
-        found.clear();
-        let input = Input::new(bytes).anchored(Anchored::Yes);
-        automaton.try_which_overlapping_matches(cache, &input, found).ok()?;
-        table()
-            .zip(0usize..)
-            .filter(|(_, at)| {
-                regex_automata::PatternID::new(*at).is_ok_and(|pattern| found.contains(pattern))
-            })
-            .map(|(magic, _)| magic)
-            .max_by(|a, b| a.strength.cmp(&b.strength).then_with(|| b.mime.cmp(a.mime)))
-            .map(|magic| magic.mime)
+        let automata = AUTOMATA.get_or_init(build);
+        if self.states.is_empty() {
+            let state = |a: &Automaton| (a.dfa.create_cache(), PatternSet::new(a.tells.len()));
+            self.states = automata.iter().map(state).collect();
+        }
+        let mut best: Option<&Magic> = None;
+        for (automaton, (cache, found)) in automata.iter().zip(&mut self.states) {
+            if !automaton.may_match(bytes) {
+                continue;
+            }
+            found.clear();
+            let from = if let Start::At(at) = automaton.start { at } else { 0 };
+            let input = Input::new(bytes.get(from..).unwrap_or_default()).anchored(Anchored::Yes);
+            automaton.dfa.try_which_overlapping_matches(cache, &input, found).ok()?;
+            let fitting = found.iter().filter_map(|id: PatternID| automaton.tells.get(id.as_usize()));
+            best = fitting.copied().chain(best).max_by(|a, b| by_rank(a, b));
+        }
+        best.map(|magic| magic.mime)
     }
+}
+
+fn by_rank(a: &Magic, b: &Magic) -> std::cmp::Ordering {
+    a.strength.cmp(&b.strength).then_with(|| b.mime.cmp(a.mime))
 }
 
 #[cfg(test)]
@@ -71,8 +147,29 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_a_valid_automaton() {
-        assert!(build().is_some());
+    fn every_expression_of_the_table_is_part_of_an_automaton() {
+        let automata = build();
+        assert_eq!(automata.iter().map(|a| a.tells.len()).sum::<usize>(), table().count());
+        assert!(automata.len() > 5 && automata.len() < 40, "{}", automata.len());
+    }
+
+    #[test]
+    fn what_may_be_anywhere_is_looked_for_first() {
+        let anywhere = table().filter(|magic| split(magic.pattern).0 == Start::Anywhere);
+        let plain = anywhere.map(|magic| magic.pattern.replace('\\', "")).collect::<Vec<_>>();
+        let has_part = |p: &String| ANYWHERE.iter().any(|part| p.as_bytes().ends_with(part));
+        assert!(!plain.is_empty() && plain.iter().all(has_part), "{plain:?}");
+        assert_eq!(tell(b"--- a/x\n+++ b/x\n@@ -1 +1 @@"), Some("text/x-diff"));
+    }
+
+    #[test]
+    fn a_type_is_told_by_bytes_at_a_fixed_place() {
+        let behind = |n: usize, what: &[u8]| [&vec![b'\0'; n], what].concat();
+        assert_eq!(tell(&behind(128, b"DICM")), Some("application/dicom"));
+        assert_eq!(tell(&behind(127, b"DICM")), None);
+        assert_eq!(tell(&behind(4, b"ftypisom")), Some("video/mp4"));
+        assert_eq!(tell(&behind(2, b"-lh5-")), Some("application/x-lzh"));
+        assert_eq!(tell(&behind(2, b"")), None);
     }
 
     #[test]
