@@ -13,8 +13,10 @@
 //!
 //! Where the program answers differently from the function on the innermost packet that decap finds (a reader that cares hands
 //! such packets on): datagrams put together from fragments that were in a tunnel or had one inside; tunnels of other kinds
-//! (Teredo, AYIYA, GTP, PPTP) or on other ports, or three in each other; routing headers and home addresses of IPv6;
-//! tenants by a map.
+//! (Teredo, AYIYA, GTP, PPTP) or on other ports, or three in each other; link layers of other kinds (SNAP, provider
+//! backbone, FabricPath); routing headers and home addresses of IPv6; tenants by a map. Of 154,912 answers for the captures of
+//! Zeek's tests 632 differ (test `on_captures_of_all_kinds_the_program_and_the_lane_agree`). A datagram that is no tunnel, at
+//! a socket of one, goes by the hosts around it alone.
 //!
 //! Source: linux/filter.h; net/packet/af_packet.c (`fanout_demux_bpf`) and net/core/sock_reuseport.c (`run_bpf_filter`).
 
