@@ -8,13 +8,19 @@
 //!   that two hosts which exchange most of all traffic load one lane.
 //! - The programs of [`Steering`] answer with the same number as the function (test
 //!   `the_program_and_the_function_agree`); where they cannot, the module [`program`] says so.
+//! - A [`Balancer`] gives flows to targets outside of this process (`weir spread`), by a [`Maglev`] table and with a memory of
+//!   flows in progress.
 //! - What belongs to a flow without being of it, an ICMP error, is found by [`flow_of`].
 #![forbid(unsafe_code)]
 
+mod balancer;
 mod hash;
+mod maglev;
 pub mod program;
 mod quoted;
 
+pub use balancer::{Balancer, PINS};
 pub use hash::{SpreadBy, hash, lane_of};
+pub use maglev::{MAX_TARGETS, Maglev, Target};
 pub use program::{Steering, TenantNumber, Tunnel};
 pub use quoted::flow_of;
