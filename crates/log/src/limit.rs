@@ -96,6 +96,7 @@ const fn stream(kind: LogKind) -> &'static str {
         LogKind::X509 => "X509::LOG",
         LogKind::Files => "Files::LOG",
         LogKind::Ssh => "SSH::LOG",
+        LogKind::Quic => "QUIC::LOG",
         LogKind::Tunnel => "Tunnel::LOG",
         LogKind::Weird => "Weird::LOG",
         LogKind::Analyzer => "Analyzer::Logging::LOG",

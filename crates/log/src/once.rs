@@ -166,6 +166,7 @@ impl Once {
             | Entry::Ssl(_)
             | Entry::Files(_)
             | Entry::Ssh(_)
+            | Entry::Quic(_)
             | Entry::Analyzer(_)
             | Entry::Reporter(_) => true,
         }

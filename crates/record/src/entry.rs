@@ -2,8 +2,8 @@
 
 use weir_wire::{ConnId, Time, Uid};
 
-use crate::{Analyzer, Conn, ConnUid, Dns, Field, Files, Http, Record, Reporter, Ssh, Ssl, Text, Tunnel};
-use crate::{Visitor, Weird, X509};
+use crate::{Analyzer, Conn, ConnUid, Dns, Field, Files, Http, Quic, Record, Reporter, Ssh, Ssl, Text};
+use crate::{Tunnel, Visitor, Weird, X509};
 
 macro_rules! entries {
     ($($kind:ident($held:ty),)+) => {
@@ -85,6 +85,7 @@ entries! {
     X509(Box<X509>),
     Files(Box<Files>),
     Ssh(Box<Ssh>),
+    Quic(Box<Quic>),
     Tunnel(Box<Tunnel>),
     Weird(Box<Weird>),
     Analyzer(Box<Analyzer>),

@@ -2,6 +2,7 @@
 
 mod capture;
 mod certificate;
+mod datagrams;
 mod frames;
 mod tls;
 mod transports;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<(&'static str, Vec<Seed>)> {
         ("ssh", words::ssh()),
         ("ssl", tls::ssl()),
         ("dtls", tls::dtls()),
+        ("quic", datagrams::quic()),
         ("x509", vec![("rsa_with_extensions", certificate::certificate())]),
         ("detect", words::detect()),
     ]

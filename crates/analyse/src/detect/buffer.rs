@@ -182,8 +182,8 @@ impl Datagrams {
     pub fn data(&mut self, datagram: &[u8]) -> Outcome {
         self.seen = self.seen.saturating_add(datagram.len());
         self.count = self.count.saturating_add(1);
-        if signature::is_dtls_client(datagram) {
-            Outcome::Found(Kind::Dtls)
+        if let Some(kind) = signature::datagram(datagram) {
+            Outcome::Found(kind)
         } else if self.seen > MAX_HELD || self.count > MAX_EVENTS {
             Outcome::Over
         } else {

@@ -98,8 +98,8 @@ impl Detection {
         let port = connection.id.resp_p;
         let upgrade = Upgrade::at_port(port).filter(|_| connection.transport == Transport::Tcp);
         let mut this = Self { probe: Probe::new(connection.transport), upgrade, ..Self::default() };
-        if let Some(kind) = ports::expected(connection.transport, port) {
-            this.attach(kind);
+        for kind in ports::expected(connection.transport, port) {
+            this.attach(*kind);
         }
         this
     }

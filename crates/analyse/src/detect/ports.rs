@@ -5,22 +5,23 @@
 use crate::context::Transport;
 use crate::protocol::Kind;
 
-/// The analyser that connections to `port` get without a look at their bytes.
-pub const fn expected(transport: Transport, port: u16) -> Option<Kind> {
+/// The analysers that connections to `port` get without a look at their bytes.
+pub const fn expected(transport: Transport, port: u16) -> &'static [Kind] {
     match transport {
         Transport::Tcp => match port {
-            22 => Some(Kind::Ssh),
-            53 => Some(Kind::Dns),
-            80 | 81 | 631 | 1080 | 3128 | 8000 | 8080 | 8888 => Some(Kind::Http),
-            443 | 563 | 585 | 614 | 636 | 989 | 990 | 992 | 993 | 995 | 5223 => Some(Kind::Ssl),
-            _ => None,
+            22 => &[Kind::Ssh],
+            53 => &[Kind::Dns],
+            80 | 81 | 631 | 1080 | 3128 | 8000 | 8080 | 8888 => &[Kind::Http],
+            443 | 563 | 585 | 614 | 636 | 989 | 990 | 992 | 993 | 995 | 5223 => &[Kind::Ssl],
+            _ => &[],
         },
         Transport::Udp => match port {
-            53 | 137 | 5353 | 5355 => Some(Kind::Dns),
-            443 => Some(Kind::Dtls),
-            _ => None,
+            53 | 137 | 5353 | 5355 => &[Kind::Dns],
+            443 => &[Kind::Dtls, Kind::Quic],
+            784 | 853 => &[Kind::Quic],
+            _ => &[],
         },
-        Transport::Icmp | Transport::Unknown => None,
+        Transport::Icmp | Transport::Unknown => &[],
     }
 }
 
@@ -28,7 +29,7 @@ pub const fn expected(transport: Transport, port: u16) -> Option<Kind> {
 ///
 /// All ports that Zeek registers, also those of protocols that have no analyser here.
 pub const fn is_likely_server_port(transport: Transport, port: u16) -> bool {
-    if expected(transport, port).is_some() {
+    if !expected(transport, port).is_empty() {
         return true;
     }
     match transport {
@@ -89,11 +90,11 @@ mod tests {
 
     #[test]
     fn a_port_means_something_only_with_its_transport() {
-        assert_eq!(expected(Transport::Tcp, 53), Some(Kind::Dns));
-        assert_eq!(expected(Transport::Tcp, 5353), None);
-        assert_eq!(expected(Transport::Udp, 443), Some(Kind::Dtls));
-        assert_eq!(expected(Transport::Udp, 22), None);
-        assert_eq!(expected(Transport::Icmp, 80), None);
+        assert_eq!(expected(Transport::Tcp, 53), [Kind::Dns]);
+        assert_eq!(expected(Transport::Tcp, 5353), []);
+        assert_eq!(expected(Transport::Udp, 443), [Kind::Dtls, Kind::Quic]);
+        assert_eq!(expected(Transport::Udp, 22), []);
+        assert_eq!(expected(Transport::Icmp, 80), []);
     }
 
     #[test]

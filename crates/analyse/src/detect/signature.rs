@@ -107,8 +107,21 @@ fn tls_server_hello(bytes: &[u8]) -> Answer {
     matches(bytes, HELLO).or(matches(bytes, DRAFT))
 }
 
+/// What a datagram speaks.
+pub fn datagram(bytes: &[u8]) -> Option<Kind> {
+    if is_dtls_client(bytes) {
+        return Some(Kind::Dtls);
+    }
+    is_quic_initial(bytes).then_some(Kind::Quic)
+}
+
+/// Whether a datagram begins with an Initial packet of QUIC, version 1 or 2.
+const fn is_quic_initial(datagram: &[u8]) -> bool {
+    matches!(datagram, [0xc0..=0xcf, 0, 0, 0, 1, ..] | [0xd0..=0xdf, 0x6b, 0x33, 0x43, 0xcf, ..])
+}
+
 /// Whether a datagram begins with a ClientHello of DTLS.
-pub fn is_dtls_client(datagram: &[u8]) -> bool {
+fn is_dtls_client(datagram: &[u8]) -> bool {
     const BEFORE: &[Want] = &[is(0x16), is(0xfe)];
     const NULL: Want = is(0);
     const HELLO: &[Want] = &[

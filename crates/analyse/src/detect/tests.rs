@@ -23,8 +23,8 @@ impl Analyze for Detection {
 fn bench(transport: Transport, port: u16) -> Bench<Detection> {
     let upgrade = Upgrade::at_port(port).filter(|_| transport == Transport::Tcp);
     let mut detection = Detection { probe: Probe::new(transport), upgrade, ..Detection::default() };
-    if let Some(kind) = ports::expected(transport, port) {
-        detection.attach(kind);
+    for kind in ports::expected(transport, port) {
+        detection.attach(*kind);
     }
     Bench::new(detection, transport, port)
 }

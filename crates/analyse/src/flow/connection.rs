@@ -97,7 +97,8 @@ impl Flow {
             key: head.key,
             first_sequence: head.sequence,
             last: head.time,
-            clock: head.time,
+            // Zeek's clock begins at one second.
+            clock: head.time.max(Time::from_parts(1, 0)),
             connection: Connection::new(uid, id, transport, head.time, false),
             from_orig: head.direction,
             packets: [0; 2],

@@ -7,6 +7,7 @@ pub mod content_line;
 pub mod dns;
 pub mod http;
 pub mod mime;
+pub mod quic;
 pub mod ssh;
 pub mod ssl;
 #[cfg(test)]
@@ -110,6 +111,8 @@ protocols! {
     Ssl(ssl::Ssl) = "SSL" / "ssl";
     /// DTLS over UDP.
     Dtls(ssl::Dtls) = "DTLS" / "dtls";
+    /// QUIC.
+    Quic(quic::Quic) = "QUIC" / "quic";
     /// SSH.
     Ssh(ssh::Ssh) = "SSH" / "ssh";
     /// WebSocket.

@@ -5,6 +5,7 @@ mod dns;
 mod files;
 mod http;
 mod meta;
+mod quic;
 mod ssh;
 mod ssl;
 
@@ -13,5 +14,6 @@ pub use dns::Dns;
 pub use files::Files;
 pub use http::Http;
 pub use meta::{Analyzer, Reporter, Weird};
+pub use quic::Quic;
 pub use ssh::Ssh;
 pub use ssl::{Ssl, X509};

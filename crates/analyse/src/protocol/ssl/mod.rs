@@ -7,6 +7,7 @@
 mod ciphers;
 mod dtls;
 mod handshake;
+mod hello;
 mod log;
 mod names;
 mod parse;
@@ -15,6 +16,7 @@ mod record;
 mod tests;
 
 pub use dtls::Dtls;
+pub use hello::Hello;
 
 use self::handshake::Handshake;
 use self::names::{SSL_V2, SSL_V3, TLS_V10, TLS_V12};
@@ -71,6 +73,13 @@ impl Ssl {
     /// A new analyser.
     pub fn new() -> Self {
         Self { handshake: Handshake::new("SSL"), sides: <[Stream; 2]>::default(), layer: None, done: false }
+    }
+
+    /// What follows is another handshake, which the same record tells of (QUIC: after a retry).
+    pub fn begin_anew(&mut self) {
+        let session = std::mem::take(&mut self.handshake.session);
+        *self = Self::new();
+        self.handshake.session = session;
     }
 
     /// Makes the record layer out of five bytes.

@@ -143,6 +143,20 @@ impl<'a> Iterator for Extensions<'a> {
     }
 }
 
+/// The protocols that a hello with `extensions` offers by ALPN.
+pub fn protocols(extensions: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut f = Fields::new(extensions);
+    let mut list = Fields::new(&[]);
+    while let (Ok(code), Ok(data)) = (f.u16("SSLExtension:type"), f.vector16("SSLExtension:data")) {
+        if code == code::ALPN {
+            let names = Fields::new(data).vector16("ProtocolNameList").unwrap_or_default();
+            list = Fields::new(names);
+            break;
+        }
+    }
+    std::iter::from_fn(move || if list.is_empty() { None } else { list.vector8("ProtocolName:name").ok() })
+}
+
 fn alpn(data: &[u8]) -> Result<Option<&[u8]>, OutOfBound> {
     const WHAT: &str = "ApplicationLayerProtocolNegotiationExtension";
     let length = Fields::new(data).u16("ApplicationLayerProtocolNegotiationExtension:length")?;
