@@ -142,6 +142,11 @@ impl Lane {
         &self.shared.streams
     }
 
+    /// How many connections there are now.
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
     /// How many connections were ended early because the table was full.
     pub const fn evicted(&self) -> u64 {
         self.evicted

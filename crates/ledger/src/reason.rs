@@ -34,6 +34,14 @@ reasons! {
     StreamCut = "stream_cut",
     /// A tunnel whose identifier (VNI, GRE key, ERSPAN session) was not asked for, or cannot be read.
     TunnelUnwanted = "tunnel_unwanted",
+    /// The kernel had no room for it: the ring or the socket's buffer was full, as its reader was too slow. Frames only, as
+    /// the kernel does not count their bytes.
+    KernelDropped = "kernel_dropped",
+    /// The kernel had taken it when the reader was told to end, and it was not read in time.
+    LeftAtStop = "left_at_stop",
+    // Workers.
+    /// The worker that its flow belongs to was behind for too long to take it from the worker that received it.
+    WorkerQueueFull = "worker_queue_full",
     // Link layer.
     /// A link type, Ethertype or protocol family that is not decoded (LLDP, CDP, IS-IS ...).
     NotIp = "not_ip",

@@ -14,6 +14,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Read(arguments) => run::read::run(&arguments),
+        Command::Sense(arguments) => run::sense::run(&arguments),
         Command::Replay(arguments) => run::replay::run(&arguments),
         Command::Config => run::print::config(),
         Command::Completions { shell } => run::print::completions(shell),

@@ -55,7 +55,7 @@ impl Inline {
         Ok(Ended {
             decap: self.decap.account().clone(),
             spread: self.spread,
-            lanes: self.worker.close(),
+            lanes: self.worker.so_far(),
             logged: self.logs.close()?,
         })
     }

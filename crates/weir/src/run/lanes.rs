@@ -201,7 +201,7 @@ fn analyse(mut worker: Worker, ends: &Ends) -> Closed {
         entries.drain();
     }
     let _ = taken && ends.sender.send(&mut entries, u64::MAX);
-    worker.close()
+    worker.so_far()
 }
 
 /// The life of the thread that writes. What it has done with goes back to its source, 0 first.

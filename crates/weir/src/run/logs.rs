@@ -28,6 +28,8 @@ pub struct Logs {
     directory: LogDirectory,
     /// Nothing is written any more.
     failed: bool,
+    /// What cannot be written is lost, and writing goes on.
+    goes_on: bool,
 }
 
 impl Logs {
@@ -38,7 +40,14 @@ impl Logs {
             LogFormat::Json => Format::Json,
         };
         let directory = LogDirectory::create(directory, format).map_err(|error| told(&error))?;
-        Ok(Self { once: Once::new(), directory, failed: false })
+        Ok(Self { once: Once::new(), directory, failed: false, goes_on: false })
+    }
+
+    /// These logs, of which one that cannot be written does not end the others: its lines are counted as lost.
+    #[must_use]
+    pub fn going_on(mut self) -> Self {
+        self.goes_on = true;
+        self
     }
 
     /// How lines look.
@@ -75,6 +84,17 @@ impl Logs {
         self.directory.append(lines).map_err(|error| self.fail(&error))
     }
 
+    /// Writes what waits, so that readers see it.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        self.directory.flush().map_err(|error| self.fail(&error))
+    }
+
+    /// Ends all logs. Answers how many records each has, how many each lost, and what went wrong with the last lines.
+    pub fn end(mut self) -> (Counts, Counts, anyhow::Result<()>) {
+        let result = self.directory.close().map_err(|error| anyhow!("{error}"));
+        (self.directory.counts(), self.directory.lost(), result)
+    }
+
     /// Ends all logs.
     pub fn close(mut self) -> anyhow::Result<Logged> {
         if !self.failed {
@@ -85,6 +105,9 @@ impl Logs {
 
     /// The other logs keep what they were given; of two errors the first is the cause.
     fn fail(&mut self, error: &LogError) -> anyhow::Error {
+        if self.goes_on {
+            return told(error);
+        }
         self.failed = true;
         let _ = self.directory.close();
         anyhow!("{error}; {} records could not be written", self.lost())

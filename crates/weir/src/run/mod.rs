@@ -8,6 +8,7 @@ mod merge;
 pub mod print;
 pub mod read;
 pub mod replay;
+pub mod sense;
 mod summary;
 mod worker;
 

@@ -253,7 +253,18 @@ impl<'a> Ledger<'a> {
 
 /// Writes the balance as JSON.
 pub fn write_ledger(path: &Path, balance: &impl Serialize) -> anyhow::Result<()> {
+    let file = std::fs::File::create(path);
+    write_ledger_into(file.with_context(|| format!("cannot create {}", path.display()))?, path, balance)
+}
+
+/// Writes the balance as JSON into a file that was opened earlier.
+pub fn write_ledger_into(
+    mut file: std::fs::File,
+    path: &Path,
+    balance: &impl Serialize,
+) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec_pretty(balance)?;
     text.push(b'\n');
-    std::fs::write(path, text).with_context(|| format!("cannot write the ledger to {}", path.display()))
+    let written = std::io::Write::write_all(&mut file, &text);
+    written.with_context(|| format!("cannot write the ledger to {}", path.display()))
 }

@@ -84,11 +84,17 @@ impl Worker {
         })
     }
 
-    /// What is left behind, after [`Worker::finish`].
-    pub fn close(mut self) -> Closed {
+    /// What is left behind, after [`Worker::finish`]; before it, what would be left behind now.
+    pub fn so_far(&self) -> Closed {
+        let mut closed = self.closed.clone();
         let (account, streams) = (self.lane.account().clone(), *self.lane.streams());
-        self.closed.merge(&Closed { account, streams, panics: 0, evicted: self.lane.evicted() });
-        self.closed
+        closed.merge(&Closed { account, streams, panics: 0, evicted: self.lane.evicted() });
+        closed
+    }
+
+    /// How many connections the lane has.
+    pub fn flows(&self) -> usize {
+        self.lane.flows()
     }
 
     /// Closes the accounts of a lane that panicked, and goes on with a new one.
@@ -105,14 +111,20 @@ impl Worker {
 /// What a lane was given and did not account for before it panicked ends as [`Reason::WorkerPanic`], and the payload in
 /// its hands is discarded.
 fn book_panic(account: &mut Account, streams: &mut StreamAccount, given: Count) {
+    close_after_panic(account, given);
+    let ended = streams.delivered.saturating_add(streams.duplicate).saturating_add(streams.discarded);
+    streams.held = 0;
+    streams.discarded = streams.discarded.saturating_add(streams.entered.saturating_sub(ended));
+}
+
+/// Closes the account of a hop that panicked after it was given so much: what it did not account for, and what it held, has
+/// ended.
+pub fn close_after_panic(account: &mut Account, given: Count) {
     account.enter(rest(given, account.entered));
     account.release(account.held);
     let mut ended = account.dropped_total();
     ended += account.passed;
     account.drop(Reason::WorkerPanic, rest(account.entered, ended));
-    let ended = streams.delivered.saturating_add(streams.duplicate).saturating_add(streams.discarded);
-    streams.held = 0;
-    streams.discarded = streams.discarded.saturating_add(streams.entered.saturating_sub(ended));
 }
 
 fn rest(whole: Count, part: Count) -> Count {

@@ -1,5 +1,7 @@
 //! The command line as it is written; what it means is checked in `config`.
 
+pub mod sense;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -12,6 +14,7 @@ Examples:
   tcpdump -w - | weir read -l logs -         from standard input
   weir read -w 4 --ledger balance.json big.pcap
   weir read --filter 'tcp port 443' a.pcap   only some packets; the ledger counts the others
+  sudo weir sense -i eth0                    live, until it is told to end
   weir config > weir.toml                    every limit with its meaning, to be edited
   weir completions bash > /etc/bash_completion.d/weir
 
@@ -45,6 +48,9 @@ pub enum Command {
     /// Reads captures and writes Zeek's logs
     #[command(after_help = EXAMPLES)]
     Read(ReadArguments),
+    /// Listens on interfaces, streams and tunnels and writes Zeek's logs
+    #[command(after_help = sense::EXAMPLES)]
+    Sense(Box<sense::SenseArguments>),
     /// Plays captures, or a stream of one, onto an interface, by their times
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),
@@ -142,7 +148,8 @@ pub enum TooLong {
 }
 
 /// How lines are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Zeek's tab-separated form
     Tsv,

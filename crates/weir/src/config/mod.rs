@@ -3,6 +3,8 @@
 //! Promises: what `weir config` prints is exactly the defaults, and says what each means (test
 //! `the_printed_configuration_is_the_default`); a key that is not known is an error, not ignored.
 
+pub mod sense;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -14,6 +16,9 @@ use weir_decap::{TenantBy, Tenants};
 use weir_wire::{Address, Interval, TenantId, UidKey};
 
 use crate::cli;
+use crate::cli::LogFormat;
+use crate::cli::sense::{Balance, Direction, Timestamps};
+use sense::SenseConfig;
 
 /// The configuration of a run, checked.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +27,8 @@ pub struct Config {
     pub decap: weir_decap::Config,
     /// For the lanes.
     pub analyse: weir_analyse::Config,
+    /// For `weir sense`.
+    pub sense: SenseConfig,
 }
 
 impl Config {
@@ -98,7 +105,7 @@ macro_rules! whole_number {
         }
     )+};
 }
-whole_number!(usize, u8);
+whole_number!(usize, u32, u8);
 
 impl Setting for bool {
     type Raw = bool;
@@ -236,6 +243,51 @@ macro_rules! sections {
 }
 
 sections! {
+    /// What `weir sense` reads and how; its command line stands above this.
+    sense: RawSense of SenseConfig = sense {
+        /// Interfaces: names, with * for any letters and ? for one; "any" for all.
+        interfaces: Vec<String>,
+        /// Streams of captures: "tcp://0.0.0.0:5555" listens, "tcp://host:5555" dials.
+        pcap_over_ip: Vec<String>,
+        /// Addresses at which VXLAN is received: "[::]:4789".
+        vxlan: Vec<String>,
+        /// Addresses at which GENEVE is received: "[::]:6081".
+        geneve: Vec<String>,
+        /// Whether GRE and ERSPAN are received, through a raw socket.
+        gre: bool,
+        /// The tunnels that are wanted, by VNI, GRE key or ERSPAN session; none listed: all.
+        identifiers: Vec<u32>,
+        /// The directory of the logs; "": /var/log/weir as root, else ./logs.
+        logs: String,
+        /// How lines are written: "tsv" or "json".
+        format: LogFormat,
+        /// Workers; 0: as many as there are CPUs.
+        workers: u16,
+        /// How the traffic of an interface is split among the workers; see weir sense --help.
+        balance: Balance,
+        /// Only frames that this expression of tcpdump's language selects; "": all.
+        filter: String,
+        /// Which frames of an interface: "in", "out" or "both".
+        direction: Direction,
+        /// Whether frames for other hosts are asked for.
+        promiscuous: bool,
+        /// Whose clock gives frames of an interface their time: "kernel", "software" or "hardware".
+        timestamps: Timestamps,
+        /// Whether each worker is bound to a CPU.
+        pin: bool,
+        /// Whom root becomes once all is open; "": weir if there is such a user, else who called sudo, else nobody.
+        user: String,
+        /// A file with the site's key, from which identifiers are made: 32 hexadecimal digits; "": none.
+        key_file: String,
+        /// Bytes of one block of a ring: a power of two, 64 KiB to 64 MiB.
+        block_size: usize,
+        /// Blocks of a ring; each worker has one ring on each interface.
+        blocks: usize,
+        /// How long a block of a ring waits to be full, and a frame in it.
+        block_timeout: Interval,
+        /// Bytes of a frame that are captured, at most.
+        snap_length: u32,
+    }
     /// From frames to packets.
     decap: RawDecap of weir_decap::Config = decap {
         /// Headers that are walked at most from the link layer to the transport.

@@ -1,0 +1,147 @@
+//! `weir sense`, as it is written.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Checksums, LogFormat, TenantBy};
+
+/// Shown below the options of `weir sense`.
+pub const EXAMPLES: &str = "\
+Examples:
+  sudo weir sense -i eth0                           logs into /var/log/weir
+  sudo weir sense -i 'veth*' -l logs -f json -w 4   all such interfaces, four workers
+  weir sense --pcap-over-ip tcp://0.0.0.0:5555      from `tcpdump -U -w - | nc SENSOR 5555`, unchanged, many at once
+  weir sense --vxlan 0.0.0.0:4789 --geneve 0.0.0.0:6081 -l logs
+  sudo weir sense                                   as /etc/weir/weir.toml says
+
+SIGTERM and SIGINT finish all connections into the logs and print the balance; SIGHUP reads the configuration again.
+Exit codes are those of `weir read`; 3 stands for a source that cannot be opened.";
+
+/// The options of `weir sense`. What is not given is as the configuration says.
+#[derive(Args, Debug, Default)]
+pub struct SenseArguments {
+    /// An interface to listen on; * and ? stand for any letters and one, `any` for all; repeatable
+    #[arg(short, long = "interface", value_name = "IF")]
+    pub interfaces: Vec<String>,
+    /// Streams of captures: tcp://0.0.0.0:PORT listens, tcp://HOST:PORT dials; repeatable
+    #[arg(long, value_name = "URL")]
+    pub pcap_over_ip: Vec<String>,
+    /// Receives VXLAN at this address and port [default: [::]:4789]; repeatable
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "[::]:4789")]
+    pub vxlan: Vec<String>,
+    /// Receives GENEVE at this address and port [default: [::]:6081]; repeatable
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "[::]:6081")]
+    pub geneve: Vec<String>,
+    /// Receives GRE and ERSPAN through a raw socket
+    #[arg(long)]
+    pub gre: bool,
+    /// Tunnels with these identifiers only (VNI, GRE key, ERSPAN session); repeatable
+    #[arg(long, value_name = "NUMBER")]
+    pub identifier: Vec<u32>,
+    /// Where to write the logs [default: /var/log/weir as root, else ./logs]
+    #[arg(short = 'l', long = "logs", value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// How lines are written
+    #[arg(short, long, value_enum)]
+    pub format: Option<LogFormat>,
+    /// How many workers [default: as many as there are CPUs]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: Option<u16>,
+    /// How the kernel splits the traffic of an interface among the workers
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub balance: Option<Balance>,
+    /// Only frames that tcpdump's filter language selects; needs libpcap
+    #[arg(long, value_name = "EXPRESSION")]
+    pub filter: Option<String>,
+    /// Which frames of an interface are wanted
+    #[arg(long, value_enum)]
+    pub direction: Option<Direction>,
+    /// Frames for other hosts are not asked for
+    #[arg(long)]
+    pub no_promiscuous: bool,
+    /// Whose clock gives frames of an interface their time
+    #[arg(long, value_enum)]
+    pub timestamps: Option<Timestamps>,
+    /// Workers are not bound to CPUs
+    #[arg(long)]
+    pub no_pin: bool,
+    /// Whom root becomes once all is open [default: weir if there is such a user, else who called sudo, else nobody]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Whether packets with wrong checksums are dropped
+    #[arg(long, value_enum)]
+    pub checksums: Option<Checksums>,
+    /// What names the tenant of a packet, so that equal addresses of two tenants are two flows
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub tenant_by: Option<TenantBy>,
+    /// A file with the site's key, from which identifiers are made: 32 hexadecimal digits
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Writes the ledger's balance as JSON, at the end
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// Limits and habits, as `weir config` prints them [default: /etc/weir/weir.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// No summary
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// How the traffic of an interface is split among workers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, serde::Deserialize)]
+pub enum Balance {
+    /// weir's own program, by the innermost addresses, through tunnels
+    #[default]
+    #[serde(rename = "fanout")]
+    Fanout,
+    /// One reader for each source; flows are spread in user space
+    #[serde(rename = "lanes")]
+    Lanes,
+    /// Worker i reads interface i of N
+    #[serde(rename = "nics")]
+    Nics,
+    /// The kernel's flow hash, which sees outer headers only
+    #[value(name = "fanout=hash")]
+    #[serde(rename = "fanout=hash")]
+    Hash,
+    /// The queue of the network card
+    #[value(name = "fanout=qm")]
+    #[serde(rename = "fanout=qm")]
+    Queue,
+    /// The CPU that received the frame
+    #[value(name = "fanout=cpu")]
+    #[serde(rename = "fanout=cpu")]
+    Cpu,
+    /// One worker until its ring is full, then the next
+    #[value(name = "fanout=rollover")]
+    #[serde(rename = "fanout=rollover")]
+    Rollover,
+}
+
+/// Which frames of an interface are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// What this host receives
+    In,
+    /// What it sends
+    Out,
+    /// Both
+    #[default]
+    Both,
+}
+
+/// Whose clock gives frames their time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timestamps {
+    /// The kernel's
+    #[default]
+    Kernel,
+    /// The kernel's, when the driver handed the frame over
+    Software,
+    /// The network card's
+    Hardware,
+}

@@ -1,0 +1,205 @@
+//! What a sensor reads, and how it works: the table `[sense]` of `weir.toml`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use weir_wire::Interval;
+
+use super::Setting;
+use crate::cli::sense::{Balance, Direction, SenseArguments, Timestamps};
+use crate::cli::{self, LogFormat};
+
+/// The options of `weir sense`, each of which the command line can change.
+#[derive(Clone, Debug)]
+pub struct SenseConfig {
+    /// Interfaces, with `*` and `?`.
+    pub interfaces: Vec<String>,
+    /// Endpoints of streams of captures.
+    pub pcap_over_ip: Vec<String>,
+    /// Addresses at which VXLAN is received.
+    pub vxlan: Vec<String>,
+    /// Addresses at which GENEVE is received.
+    pub geneve: Vec<String>,
+    /// Whether GRE and ERSPAN are received.
+    pub gre: bool,
+    /// The tunnels' identifiers that are wanted; all, where empty.
+    pub identifiers: Vec<u32>,
+    /// Where logs go; empty: where they usually do.
+    pub logs: String,
+    /// How lines are written.
+    pub format: LogFormat,
+    /// 0: as many as there are CPUs.
+    pub workers: u16,
+    /// How traffic is split.
+    pub balance: Balance,
+    /// tcpdump's language; empty: everything.
+    pub filter: String,
+    /// Which frames.
+    pub direction: Direction,
+    /// Whether frames for other hosts are asked for.
+    pub promiscuous: bool,
+    /// Whose clock.
+    pub timestamps: Timestamps,
+    /// Whether workers are bound to CPUs.
+    pub pin: bool,
+    /// Whom root becomes; empty: see `weir sense --help`.
+    pub user: String,
+    /// The file with the site's key; empty: none.
+    pub key_file: String,
+    /// Bytes of a block of a ring.
+    pub block_size: usize,
+    /// Blocks of a ring.
+    pub blocks: usize,
+    /// How long a block waits to be full.
+    pub block_timeout: Interval,
+    /// Bytes of a frame that are captured.
+    pub snap_length: u32,
+}
+
+impl Default for SenseConfig {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            pcap_over_ip: Vec::new(),
+            vxlan: Vec::new(),
+            geneve: Vec::new(),
+            gre: false,
+            identifiers: Vec::new(),
+            logs: String::new(),
+            format: LogFormat::Tsv,
+            workers: 0,
+            balance: Balance::default(),
+            filter: String::new(),
+            direction: Direction::default(),
+            promiscuous: true,
+            timestamps: Timestamps::default(),
+            pin: true,
+            user: String::new(),
+            key_file: String::new(),
+            block_size: 1 << 20,
+            blocks: 64,
+            block_timeout: Interval(20_000_000),
+            snap_length: 262_144,
+        }
+    }
+}
+
+impl SenseConfig {
+    /// As the command line changes it. Sources on the command line stand in place of those in the file.
+    pub fn change(&mut self, arguments: &SenseArguments) {
+        let a = arguments;
+        if a.names_sources() {
+            (self.interfaces, self.pcap_over_ip) = (a.interfaces.clone(), a.pcap_over_ip.clone());
+            (self.vxlan, self.geneve, self.gre) = (a.vxlan.clone(), a.geneve.clone(), a.gre);
+        }
+        if !a.identifier.is_empty() {
+            self.identifiers.clone_from(&a.identifier);
+        }
+        let path = |path: &Option<PathBuf>, to: &mut String| {
+            if let Some(path) = path {
+                *to = path.to_string_lossy().into_owned();
+            }
+        };
+        path(&a.directory, &mut self.logs);
+        path(&a.key_file, &mut self.key_file);
+        self.format = a.format.unwrap_or(self.format);
+        self.workers = a.workers.unwrap_or(self.workers);
+        self.balance = a.balance.unwrap_or(self.balance);
+        self.direction = a.direction.unwrap_or(self.direction);
+        self.timestamps = a.timestamps.unwrap_or(self.timestamps);
+        self.filter = a.filter.clone().unwrap_or_else(|| self.filter.clone());
+        self.user = a.user.clone().unwrap_or_else(|| self.user.clone());
+        self.promiscuous &= !a.no_promiscuous;
+        self.pin &= !a.no_pin;
+    }
+}
+
+impl SenseArguments {
+    /// Whether the command line says what to read.
+    pub const fn names_sources(&self) -> bool {
+        self.gre
+            || !self.interfaces.is_empty()
+            || !self.pcap_over_ip.is_empty()
+            || !self.vxlan.is_empty()
+            || !self.geneve.is_empty()
+    }
+}
+
+/// `None` where nothing is written.
+pub fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// The key in a file, which may end with a line break.
+///
+/// # Errors
+/// The file cannot be read, or holds no key.
+pub fn key_in(path: &str) -> anyhow::Result<weir_wire::UidKey> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key in {path}"))?;
+    super::key(text.trim_end()).with_context(|| format!("in {path}"))
+}
+
+impl Setting for String {
+    type Raw = String;
+    fn check(raw: String) -> anyhow::Result<Self> {
+        Ok(raw)
+    }
+    fn show(&self) -> String {
+        quoted(self)
+    }
+}
+
+impl Setting for Vec<String> {
+    type Raw = Vec<String>;
+    fn check(raw: Vec<String>) -> anyhow::Result<Self> {
+        Ok(raw)
+    }
+    fn show(&self) -> String {
+        format!("[{}]", self.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Setting for Vec<u32> {
+    type Raw = Vec<u32>;
+    fn check(raw: Vec<u32>) -> anyhow::Result<Self> {
+        Ok(raw)
+    }
+    fn show(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// How many workers; 0 is as many as there are CPUs.
+impl Setting for u16 {
+    type Raw = u16;
+    fn check(raw: u16) -> anyhow::Result<Self> {
+        if raw > 256 {
+            bail!("256 is the most");
+        }
+        Ok(raw)
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! named {
+    ($($of:ty),+) => {$(
+        impl Setting for $of {
+            type Raw = Self;
+            fn check(raw: Self) -> anyhow::Result<Self> {
+                Ok(raw)
+            }
+            fn show(&self) -> String {
+                quoted(self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()).as_str())
+            }
+        }
+    )+};
+}
+named!(Balance, Direction, Timestamps, cli::LogFormat);
+
+/// As TOML writes a string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
