@@ -45,7 +45,7 @@ pub fn run(bless: bool) -> Result<()> {
         return Ok(());
     }
     shell::run(&shell::cargo(), &["build", "--quiet", "--package", "weir"])?;
-    let target = target_directory()?;
+    let target = shell::target_directory()?;
     let logs = target.join("conform");
     remove(&logs)?;
     read_all(&target.join("debug/weir"), &corpus, &logs)?;
@@ -64,16 +64,6 @@ pub fn run(bless: bool) -> Result<()> {
 
 fn text_of(path: &Path) -> Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
-}
-
-fn target_directory() -> Result<PathBuf> {
-    #[derive(Deserialize)]
-    struct Metadata {
-        target_directory: PathBuf,
-    }
-    let text = shell::output(&shell::cargo(), &["metadata", "--no-deps", "--format-version", "1"])?;
-    let metadata: Metadata = serde_json::from_slice(&text).context("reading cargo metadata")?;
-    Ok(metadata.target_directory)
 }
 
 fn remove(directory: &Path) -> Result<()> {

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod conform;
 mod docs;
 mod sample;
@@ -43,6 +44,14 @@ enum Task {
     },
     /// Captures samples/first.pcapng anew from real programs in network namespaces; needs root
     Sample,
+    /// Measures what is promised of speed and memory, and prints the table that README quotes
+    Bench(bench::Arguments),
+    /// Writes a capture for the bench to standard output
+    #[command(hide = true)]
+    Generate {
+        #[command(subcommand)]
+        kind: bench::Kind,
+    },
     /// Runs every fuzz target for some seconds
     Fuzz {
         /// For each target
@@ -58,6 +67,8 @@ fn main() -> ExitCode {
         Task::Conform { bless } => conform::run(bless),
         Task::Docs { check } => docs::run(check),
         Task::Sample => sample::run(),
+        Task::Bench(arguments) => bench::run(&arguments),
+        Task::Generate { kind } => bench::generate(&kind),
         Task::Fuzz { seconds } => shell::run("fuzz/smoke", &[&seconds.to_string()]),
     };
     match done {

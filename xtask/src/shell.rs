@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
@@ -42,4 +43,15 @@ pub fn output(program: &str, arguments: &[&str]) -> Result<Vec<u8>> {
         .with_context(|| format!("{program} does not start"))?;
     ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), output.status);
     Ok(output.stdout)
+}
+
+/// Where cargo builds.
+pub fn target_directory() -> Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        target_directory: PathBuf,
+    }
+    let text = output(&cargo(), &["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: Metadata = serde_json::from_slice(&text).context("reading cargo metadata")?;
+    Ok(metadata.target_directory)
 }

@@ -98,6 +98,9 @@ pub struct ReadArguments {
     /// What names the tenant of a packet, so that equal addresses of two tenants are two flows
     #[arg(long, value_enum, value_name = "WHAT")]
     pub tenant_by: Option<TenantBy>,
+    /// Goes no further than this hop, to measure what the others cost
+    #[arg(long, hide = true, value_enum, value_name = "HOP")]
+    pub stop_after: Option<StopAfter>,
     /// No summary and no progress
     #[arg(short, long)]
     pub quiet: bool,
@@ -136,6 +139,13 @@ pub struct ReplayArguments {
     /// pcap or pcapng, also gzip or zstd; - is standard input; several are one stream, in their order
     #[arg(required = true, value_name = "CAPTURE")]
     pub captures: Vec<OsString>,
+}
+
+/// Where a run may stop short of the logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum StopAfter {
+    /// Packets are found and not analysed
+    Decap,
 }
 
 /// What becomes of frames that are too long to be sent.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use weir_decap::Decap;
+use weir_decap::{Decap, Output};
 use weir_ledger::{Account, Balance, Count, Hop, Reason};
+use weir_record::Entries;
 use weir_tap::{Captures, Filter, FrameBatch, Options, Source};
 use weir_wire::{Packet, Time, UidKey};
 
@@ -17,7 +18,7 @@ use super::logs::{Logged, Logs};
 use super::summary::Summary;
 use super::worker::{Closed, Worker};
 use super::{Exit, complain};
-use crate::cli::{Checksums, ReadArguments};
+use crate::cli::{Checksums, ReadArguments, StopAfter};
 use crate::config::{self, Config};
 
 /// What the hops behind the tap leave behind.
@@ -48,8 +49,11 @@ pub fn run(arguments: &ReadArguments) -> Exit {
         Err(error) => return ended_by(&error.into(), Exit::Usage),
     };
     let (mut reader, progress) = (Reader::new(captures, filter), progress_bar(arguments.quiet));
-    let ended = Logs::create(&arguments.directory, arguments.format)
-        .and_then(|logs| run_hops(&mut reader, arguments.workers, config, key, logs, &progress));
+    let ended =
+        Logs::create(&arguments.directory, arguments.format).and_then(|logs| match arguments.stop_after {
+            Some(StopAfter::Decap) => run_decap(&mut reader, config, key, logs, &progress),
+            None => run_hops(&mut reader, arguments.workers, config, key, logs, &progress),
+        });
     progress.finish_and_clear();
     match ended {
         Ok(ended) => report(arguments, &reader, &ended),
@@ -97,6 +101,33 @@ fn run_hops(
         while reader.next(&mut batch, progress) && hops.batch(&batch, reader.now) {}
         hops.finish(reader.captures.frames())
     }
+}
+
+/// Takes all frames through decap, and writes what that has to say.
+fn run_decap(
+    reader: &mut Reader,
+    config: Config,
+    key: UidKey,
+    mut logs: Logs,
+    progress: &ProgressBar,
+) -> anyhow::Result<Ended> {
+    let mut decap = Decap::new(config.decap, key);
+    let (mut batch, mut entries) = (FrameBatch::default(), Entries::default());
+    while reader.next(&mut batch, progress) {
+        let mut out = Output { packets: Vec::new(), entries };
+        for frame in batch.iter() {
+            decap.frame(&frame, &mut out);
+            out.packets.clear();
+        }
+        decap.advance(reader.now, &mut out);
+        entries = out.entries;
+        entries.drain().try_for_each(|ordered| logs.write(&ordered))?;
+    }
+    let mut out = Output { packets: Vec::new(), entries };
+    decap.finish(&mut out);
+    out.entries.drain().try_for_each(|ordered| logs.write(&ordered))?;
+    let decap = decap.account().clone();
+    Ok(Ended { decap, spread: Account::default(), lanes: Closed::default(), logged: logs.close()? })
 }
 
 /// Counts what goes through spread: everything, at once.
@@ -187,9 +218,11 @@ fn report(arguments: &ReadArguments, reader: &Reader, ended: &Ended) -> Exit {
     let mut balance = Balance::default();
     balance.add(Hop::Tap, &reader.account);
     balance.add(Hop::Decap, &ended.decap);
-    balance.add(Hop::Spread, &ended.spread);
-    balance.add(Hop::Analyse, &ended.lanes.account);
-    balance.streams = ended.lanes.streams;
+    if arguments.stop_after.is_none() {
+        balance.add(Hop::Spread, &ended.spread);
+        balance.add(Hop::Analyse, &ended.lanes.account);
+        balance.streams = ended.lanes.streams;
+    }
     if !arguments.quiet {
         let span = reader.first.map(|first| (first, reader.now));
         let (directory, logged, lanes) = (arguments.directory.as_path(), &ended.logged, &ended.lanes);

@@ -1,0 +1,129 @@
+//! `cargo xtask bench`: the promises of speed and memory, measured in one run, each as a ratio against a peer or a floor.
+//!
+//! | row | what is measured |
+//! | --- | --- |
+//! | `suricata` | packets per CPU second of one lane, against `suricata -r --runmode single` with no rules |
+//! | `lanes` | wall time of one lane against that of two |
+//! | `instructions` | instructions of a whole read against one that stops after decap, counted by valgrind |
+//! | `memory` | bytes for each of a million connections at once that have no payload to analyse |
+//! | `flat` | peak memory of ten copies of the trace, one after the other, against that of one |
+//! | `flood` | peak memory of a flood of 20 million SYNs, against what the configuration allows |
+//!
+//! Where it may, it measures with real-time priority: other work on the machine then costs cache and not time.
+
+mod generate;
+mod rows;
+mod trial;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+pub use self::generate::{Kind, generate};
+use crate::shell;
+
+/// What is to be measured.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Only these: suricata, lanes, instructions, memory, flat, flood
+    rows: Vec<String>,
+    /// The large capture; without it one is made by ../shared/tools/mktrace
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Small and once: shows that the rows work; their figures mean little
+    #[arg(long)]
+    quick: bool,
+}
+
+/// One line of the table.
+pub struct Row {
+    what: String,
+    measured: String,
+    needed: String,
+    met: bool,
+}
+
+/// Where things are, and how much is to be done.
+pub struct Bench {
+    weir: PathBuf,
+    /// For logs and generated captures; removed at the end.
+    scratch: PathBuf,
+    trace: Option<PathBuf>,
+    quick: bool,
+}
+
+type Measure = fn(&Bench) -> Result<Vec<Row>>;
+
+const ROWS: [(&str, Measure); 6] = [
+    ("suricata", rows::suricata),
+    ("lanes", rows::lanes),
+    ("instructions", rows::instructions),
+    ("memory", rows::memory),
+    ("flat", rows::flat),
+    ("flood", rows::flood),
+];
+
+/// Measures, and prints the table; an error where a promise is not kept.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let unknown = arguments.rows.iter().find(|row| ROWS.iter().all(|(name, _)| name != row));
+    ensure!(unknown.is_none(), "there is no row {}", unknown.map_or("", String::as_str));
+    shell::run(&shell::cargo(), &["build", "--quiet", "--release", "--package", "weir"])?;
+    let target = shell::target_directory()?;
+    let scratch = target.join("bench").join(std::process::id().to_string());
+    fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
+    let bench = Bench {
+        weir: target.join("release/weir"),
+        scratch,
+        trace: arguments.trace.as_deref().map(fs::canonicalize).transpose().context("the trace")?,
+        quick: arguments.quick,
+    };
+    let wanted = |name| arguments.rows.is_empty() || arguments.rows.iter().any(|row| row == name);
+    let (mut missed, mut result) = (0, Ok(()));
+    println!("| | measured | needed | |\n| --- | --- | --- | --- |");
+    for (_, measure) in ROWS.iter().filter(|(name, _)| wanted(name)) {
+        match measure(&bench) {
+            Ok(rows) => missed += rows.iter().filter(|row| !row.print()).count(),
+            Err(error) => result = Err(error),
+        }
+    }
+    fs::remove_dir_all(&bench.scratch).context("removing what the bench wrote")?;
+    result?;
+    ensure!(missed == 0 || bench.quick, "{missed} promises are not kept");
+    Ok(())
+}
+
+impl Row {
+    /// Prints the line; whether the promise is kept.
+    fn print(&self) -> bool {
+        let verdict = if self.met { "kept" } else { "**missed**" };
+        println!("| {} | {} | {} | {verdict} |", self.what, self.measured, self.needed);
+        self.met
+    }
+}
+
+impl Bench {
+    /// The large trace: at least 1 GB unless it is to be quick.
+    fn trace(&self) -> Result<PathBuf> {
+        match &self.trace {
+            Some(trace) => Ok(trace.clone()),
+            None => self.made("large.pcap", if self.quick { "2" } else { "25" }),
+        }
+    }
+
+    /// A trace of so many copies of the corpus's base.
+    fn made(&self, name: &str, copies: &str) -> Result<PathBuf> {
+        let path = self.scratch.join(name);
+        if !path.exists() {
+            let shared = shell::root().join("../shared");
+            let (tool, base) = (shared.join("tools/mktrace"), shared.join("corpus/perf/base.pcap.zst"));
+            let arguments = [text(&tool)?, text(&path)?, text(&base)?, "--copies", copies, "--seconds", "60"];
+            shell::output("python3", &arguments)?;
+        }
+        Ok(path)
+    }
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
