@@ -3,6 +3,7 @@
 
 mod cli;
 mod config;
+mod plan;
 mod run;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         Command::Read(arguments) => run::read::run(&arguments),
         Command::Sense(arguments) => run::sense::run(&arguments),
         Command::Replay(arguments) => run::replay::run(&arguments),
+        Command::Plan(arguments) => run::plan::run(&arguments),
         Command::Config => run::print::config(),
         Command::Completions { shell } => run::print::completions(shell),
         Command::Man { directory } => run::print::man(directory.as_deref()),

@@ -1,5 +1,6 @@
 //! The command line as it is written; what it means is checked in `config`.
 
+pub mod plan;
 pub mod sense;
 
 use std::ffi::OsString;
@@ -24,7 +25,8 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  a capture could not be read, or not to its end; what had been read is logged
   4  the logs could not be written
-  5  frames could not be sent, or not all of them (weir replay)";
+  5  frames could not be sent, or not all of them (weir replay)
+  6  a plan could not be carried out; what had been done of it is taken back (weir plan)";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
@@ -54,6 +56,9 @@ pub enum Command {
     /// Plays captures, or a stream of one, onto an interface, by their times
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),
+    /// Tells switches, kernels, clouds and other analysers what they must do: prints, applies, takes back
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(plan::PlanArguments),
     /// Prints the default configuration, with comments
     Config,
     /// Prints the completions of a shell

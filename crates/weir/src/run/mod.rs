@@ -5,6 +5,7 @@ mod inline;
 mod lanes;
 mod logs;
 mod merge;
+pub mod plan;
 pub mod print;
 pub mod read;
 pub mod replay;
@@ -29,6 +30,8 @@ pub enum Exit {
     Logs,
     /// Frames could not be sent, or not all of them.
     Output,
+    /// A plan could not be carried out, and is taken back.
+    Plan,
 }
 
 impl From<Exit> for ExitCode {
@@ -40,6 +43,7 @@ impl From<Exit> for ExitCode {
             Exit::Capture => 3,
             Exit::Logs => 4,
             Exit::Output => 5,
+            Exit::Plan => 6,
         })
     }
 }

@@ -42,7 +42,7 @@ pub fn man(directory: Option<&Path>) -> Exit {
 }
 
 /// Prints; a reader who has seen enough (`| head`) is no trouble.
-fn out(text: &[u8]) -> Exit {
+pub fn out(text: &[u8]) -> Exit {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
