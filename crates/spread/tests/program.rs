@@ -168,13 +168,28 @@ proptest! {
     }
 
     #[test]
+    fn a_packet_cut_anywhere_has_an_answer(
+        flow in flows(), wrapped in proptest::collection::vec((wraps(), any::<bool>()), 0..3),
+        front in (0..4usize, 0..9usize, any::<bool>()), keep: prop::sample::Index, change: (prop::sample::Index, u8)
+    ) {
+        let packet = wrapped.iter().fold(flow.packet(false), |inner, (how, v6)| wrap(*how, *v6, &inner));
+        let mut frame = link(front, &packet);
+        *change.0.get_mut(&mut frame) = change.1;
+        frame.truncate(18 + keep.index(frame.len() - 18));
+        let (beside, data) = received(&frame);
+        for by in [SpreadBy::Flow, SpreadBy::Pair] {
+            prop_assert!(run(&Steering::new(by, LANES).for_frames(), data, &beside) < LANES);
+        }
+    }
+
+    #[test]
     fn any_bytes_have_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..300), kind: u16, first: u8) {
         let kinds = [0x0800, 0x86dd, 0x8100, 0x8847, kind];
         for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Tenant] {
             let steering = Steering { tenant: TenantNumber::Vni, ..Steering::new(by, LANES) };
             let mut bytes = bytes.clone();
             bytes.iter_mut().take(1).for_each(|b| *b = if first < 128 { 0x45 } else { 0x60 });
-            let beside = Beside { protocol: kinds[usize::from(first) % 5], hardware: 1, network: &bytes, ..Beside::default() };
+            let beside = Beside { protocol: kinds[usize::from(first) % 5], hardware: 1, network: &[0x45; 60], ..Beside::default() };
             prop_assert!(run(&steering.for_frames(), &bytes, &beside) < LANES);
             prop_assert!(run(&steering.for_datagrams(Tunnel::Vxlan), &bytes, &beside) < LANES);
             prop_assert!(run(&steering.for_datagrams(Tunnel::Geneve), &bytes, &beside) < LANES);
@@ -305,6 +320,23 @@ fn what_is_no_ip_has_lane_0() {
         assert_eq!(answer(&steering, &ethernet(kind, &[0x45; 60])), 0);
     }
     assert_eq!(answer(&steering, &ethernet(0x0800, &[0x95; 60])), 0);
+}
+
+proptest! {
+    #[test]
+    fn exactly_one_filter_takes_a_frame_and_it_is_that_of_its_lane(
+        flow in flows(), wrapped in proptest::collection::vec((wraps(), any::<bool>()), 0..3), cut: prop::sample::Index
+    ) {
+        let packet = wrapped.iter().fold(flow.packet(false), |inner, (how, v6)| wrap(*how, *v6, &inner));
+        let frame = link((1, 0, false), &packet);
+        let beside = Beside { hardware: 1, ..Beside::default() };
+        for by in [SpreadBy::Flow, SpreadBy::Pair] {
+            let steering = Steering::new(by, 5);
+            let takes = |frame: &[u8]| (0..5).filter(|i| run(&steering.for_filter(*i), frame, &beside) != 0).collect::<Vec<_>>();
+            prop_assert_eq!(takes(&frame), [hash(&flow.key(0), by) % 5]);
+            prop_assert_eq!(takes(&frame[..cut.index(frame.len())]).len(), 1);
+        }
+    }
 }
 
 #[test]

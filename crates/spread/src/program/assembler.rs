@@ -79,7 +79,7 @@ impl Assembler {
     pub fn finish(mut self) -> Vec<Instruction> {
         for (at, label) in self.jumps {
             let target = self.bound.get(label.0).copied().unwrap_or(usize::MAX);
-            debug_assert!((at + 1..self.code.len()).contains(&target), "a jump that leads nowhere");
+            debug_assert!((at + 1..=self.code.len()).contains(&target), "a jump that leads nowhere");
             if let Some(jump) = self.code.get_mut(at) {
                 jump.k = (target.saturating_sub(at + 1)) as u32;
             }
@@ -102,6 +102,13 @@ impl Assembler {
         };
         let (jt, jf) = if jumps_where_true { (0, 1) } else { (1, 0) };
         self.code.push(Instruction::branch(code, k, jt, jf));
+        self.jump(label);
+    }
+
+    /// Goes to `label` unless A is at least `least` and below `limit`, a power of two whose multiples A does not reach.
+    pub fn unless_between(&mut self, least: u32, limit: u32, label: Label) {
+        self.code.push(Instruction::branch(IF_AT_LEAST, least, 0, 1));
+        self.code.push(Instruction::branch(IF_SET, limit, 0, 1));
         self.jump(label);
     }
 

@@ -29,8 +29,7 @@ impl Generator<'_> {
         }
         self.asm.bind(combine);
         self.combine(has_ends);
-        self.asm.bind(self.nothing);
-        self.asm.answer_with(0);
+        self.answer();
     }
 
     /// ICMP errors: the packet that they quote is the one found. Its extension headers are not passed.
@@ -38,6 +37,7 @@ impl Generator<'_> {
         let ([v4, v6], found) = (self.quoted, self.found);
         let (error, transport) = (self.asm.label(), self.asm.label());
         self.asm.bind(v4);
+        self.enough(8, found);
         self.asm.byte(0);
         for kind in [3, 4, 5, 11, 12] {
             self.asm.branch(When::Is(kind), error);
@@ -62,6 +62,7 @@ impl Generator<'_> {
         self.asm.recall(scratch::KIND);
         self.asm.jump(transport);
         self.asm.bind(v6);
+        self.enough(8, found);
         // Types 1 to 4, of which 0 is none.
         self.asm.byte(0);
         self.asm.with(Op::Sub, 1);
@@ -187,7 +188,24 @@ impl Generator<'_> {
         }
         self.mix();
         self.asm.with(Op::Rest, self.steering.lanes.max(1));
-        self.asm.answer();
+    }
+
+    /// With the lane in A: it is the answer, or whether it is the one asked for.
+    fn answer(&mut self) {
+        let Some(lane) = self.only else {
+            self.asm.answer();
+            self.asm.bind(self.nothing);
+            self.asm.answer_with(0);
+            return;
+        };
+        let (asked_for, other) = (self.asm.label(), self.asm.label());
+        self.asm.branch(When::Is(lane), asked_for);
+        self.asm.jump(other);
+        self.asm.bind(self.nothing);
+        self.asm.jump(if lane == 0 { asked_for } else { other });
+        self.asm.bind(other);
+        self.asm.answer_with(0);
+        self.asm.bind(asked_for);
     }
 
     /// A = mix(A); X is lost.

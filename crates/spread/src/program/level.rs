@@ -22,7 +22,7 @@ impl Generator<'_> {
         let Some(Level { link, kind, ip }) = self.levels.get(at).copied() else { return };
         let lost = self.lost(at);
         self.asm.bind(link);
-        self.need(at, ETHERNET + LEAST_IP);
+        self.enough(ETHERNET + LEAST_IP, lost);
         self.asm.half(12);
         self.asm.store(scratch::KIND);
         self.asm.skip(ETHERNET);
@@ -36,6 +36,7 @@ impl Generator<'_> {
         self.asm.jump(lost);
         self.asm.bind(labels);
         for _ in 0..LABELS {
+            self.enough(4, lost);
             self.asm.byte(2);
             self.asm.store(scratch::KEPT);
             self.asm.skip(4);
@@ -44,6 +45,7 @@ impl Generator<'_> {
         }
         self.asm.jump(lost);
         self.asm.bind(ppp);
+        self.enough(8, lost);
         self.asm.half(6);
         self.asm.store(scratch::KEPT);
         self.asm.skip(8);
@@ -64,27 +66,16 @@ impl Generator<'_> {
         }
     }
 
-    /// Goes on only where there are `bytes` from X on; what is cut short is hashed by what is around it. A is lost. The kernel
-    /// has looked at what the first level needs.
-    fn need(&mut self, at: usize, bytes: u32) {
-        if at > 0 {
-            let lost = self.lost(at);
-            self.enough(bytes, lost);
-        }
-    }
-
-    /// Goes on only where there are `bytes` from X on. A is lost.
+    /// Goes on only where there are `bytes` from X on, as a load beyond the end would end the program. A is lost.
     pub(super) fn enough(&mut self, bytes: u32, otherwise: Label) {
         self.asm.len();
         self.asm.with_x(Op::Sub);
-        self.asm.branch(When::Below(bytes), otherwise);
-        // A difference below zero is a large number.
-        self.asm.branch(When::Has(1 << 31), otherwise);
+        self.asm.unless_between(bytes, 1 << 31, otherwise);
     }
 
     /// VLAN tags, of which the first names the tenant.
     fn tags(&mut self, at: usize) {
-        let untagged = self.asm.label();
+        let (untagged, lost) = (self.asm.label(), self.lost(at));
         for i in 0..TAGS {
             let tag = self.asm.label();
             for number in [0x8100, 0x88a8, 0x9100, 0x9200] {
@@ -92,6 +83,7 @@ impl Generator<'_> {
             }
             self.asm.jump(untagged);
             self.asm.bind(tag);
+            self.enough(4, lost);
             if i == 0 && self.steering.tenant == TenantNumber::Vlan {
                 let has_one = self.asm.label();
                 if at == 0 {
@@ -114,12 +106,12 @@ impl Generator<'_> {
 
     fn ip(&mut self, at: usize) {
         let (v4, v6, content) = (self.asm.label(), self.asm.label(), self.asm.label());
-        self.need(at, LEAST_IP);
+        let lost = self.lost(at);
+        self.enough(LEAST_IP, lost);
         self.asm.byte(0);
         self.asm.with(Op::Right, 4);
         self.asm.branch(When::Is(4), v4);
         self.asm.branch(When::Is(6), v6);
-        let lost = self.lost(at);
         self.asm.jump(lost);
         self.asm.bind(v4);
         self.here();
@@ -135,6 +127,7 @@ impl Generator<'_> {
         self.asm.recall(scratch::KIND);
         self.asm.jump(content);
         self.asm.bind(v6);
+        self.enough(40, lost);
         self.here();
         self.asm.byte(6);
         self.asm.store(scratch::KIND);
@@ -164,6 +157,7 @@ impl Generator<'_> {
             self.asm.branch(When::Is(u32::from(extension::FRAGMENT)), fragment);
             self.asm.jump(content);
             self.asm.bind(fragment);
+            self.enough(8, self.found);
             // A fragment that is the whole packet is passed (RFC 6946).
             self.asm.half(2);
             self.asm.branch(When::Has(0xfff9), self.found);
@@ -184,6 +178,7 @@ impl Generator<'_> {
 
     /// A = the length of the extension header at X, and `KIND` what is next.
     fn length(&mut self, more: u32, shift: u32) {
+        self.enough(2, self.found);
         self.asm.byte(0);
         self.asm.store(scratch::KIND);
         self.asm.byte(1);
@@ -200,6 +195,7 @@ impl Generator<'_> {
         if is_by_flow {
             let tcp = self.asm.label();
             self.asm.branch(When::IsNot(u32::from(protocol::TCP)), tcp);
+            self.enough(4, self.found);
             self.asm.store_x(scratch::PORTS);
             self.asm.jump(self.found);
             self.asm.bind(tcp);
@@ -215,6 +211,7 @@ impl Generator<'_> {
         self.asm.jump(self.found);
         self.asm.bind(udp);
         if is_by_flow {
+            self.enough(4, self.found);
             self.asm.store_x(scratch::PORTS);
         }
         if next.is_some() {
@@ -304,6 +301,7 @@ impl Generator<'_> {
     fn gre(&mut self, at: usize) {
         debug_assert!(at + 1 < LEVELS);
         let Some(Level { link, kind, .. }) = self.levels.get(at + 1).copied() else { return };
+        self.enough(4, self.found);
         self.asm.half(2);
         self.asm.store(scratch::KIND);
         self.asm.half(0);
@@ -316,6 +314,7 @@ impl Generator<'_> {
             self.asm.recall(scratch::KEPT);
             self.asm.branch(When::HasNot(flag), absent);
             if flag == 0x2000 && self.steering.tenant == TenantNumber::Key {
+                self.enough(4, self.found);
                 self.asm.word(0);
                 self.asm.store(scratch::TENANT);
             }
@@ -335,6 +334,7 @@ impl Generator<'_> {
         self.asm.skip(8);
         self.asm.jump(link);
         self.asm.bind(third);
+        self.enough(12, self.found);
         self.asm.byte(11);
         self.asm.branch(When::Has(1), more);
         self.asm.skip(12);

@@ -9,7 +9,7 @@
 //!   are on one lane. By [`SpreadBy::Pair`] that is also the lane of the whole; by [`SpreadBy::Flow`] it is not that of
 //!   other packets of the flow. Of a tunnel's packet in pieces it is the lane of the outer hosts.
 //! - By [`SpreadBy::Flow`], ICMP errors go with the flow that they quote.
-//! - What is no IP has lane 0, and so have packets cut short inside of a header.
+//! - What is no IP has lane 0. A packet cut short inside of a header is hashed by what is around it.
 //!
 //! Where the program answers differently from the function on the innermost packet that decap finds (a reader that cares hands
 //! such packets on): datagrams put together from fragments that were in a tunnel or had one inside; tunnels of other kinds
@@ -83,6 +83,16 @@ impl Steering {
         generator.finish()
     }
 
+    /// The part of a packet socket's filter (`SO_ATTACH_FILTER`) that takes the frames of `lane` only: all others end in it,
+    /// with 0, and those go on behind its last instruction. Where each lane has a socket of its own with its part, each frame
+    /// is taken by exactly one. The kernel shows a filter all frames from the link-layer header on.
+    pub fn for_filter(&self, lane: u32) -> Vec<Instruction> {
+        let mut generator = Generator::new(self, 0);
+        generator.only = Some(lane);
+        generator.start();
+        generator.finish()
+    }
+
     /// For UDP sockets that share a port at which `tunnel` ends (`SO_ATTACH_REUSEPORT_CBPF`). The kernel shows it the UDP
     /// payload.
     pub fn for_datagrams(&self, tunnel: Tunnel) -> Vec<Instruction> {
@@ -129,6 +139,8 @@ struct Generator<'s> {
     levels: [Level; LEVELS],
     /// The level at which this program begins.
     first: usize,
+    /// The lane that is asked for, where the program is a filter.
+    only: Option<u32>,
     /// X is at an ICMP error of either version.
     quoted: [Label; 2],
     /// The innermost packet is the one at `IP`.
@@ -145,7 +157,7 @@ impl<'s> Generator<'s> {
         let levels = [(); LEVELS].map(|()| Level { link: asm.label(), kind: asm.label(), ip: asm.label() });
         let quoted = [asm.label(), asm.label()];
         let (found, around, nothing) = (asm.label(), asm.label(), asm.label());
-        Self { asm, steering, levels, first, quoted, found, around, nothing }
+        Self { asm, steering, levels, first, only: None, quoted, found, around, nothing }
     }
 
     /// Scratch words that may be read before they are set.
@@ -174,15 +186,17 @@ impl<'s> Generator<'s> {
             self.asm.bind(untagged);
         }
         self.asm.set_x(0);
-        self.asm.load(beside(SKF_AD_PKTTYPE));
-        self.asm.branch(When::Is(PACKET_OUTGOING), sent);
-        self.asm.load(beside(SKF_AD_PROTOCOL));
-        self.asm.jump(kind);
+        if self.only.is_none() {
+            self.asm.load(beside(SKF_AD_PKTTYPE));
+            self.asm.branch(When::Is(PACKET_OUTGOING), sent);
+            self.asm.load(beside(SKF_AD_PROTOCOL));
+            self.asm.jump(kind);
+        }
         self.asm.bind(sent);
         self.asm.load(beside(SKF_AD_HATYPE));
         self.asm.branch(When::Is(ARPHRD_ETHER), ethernet);
         self.asm.branch(When::Is(ARPHRD_LOOPBACK), ethernet);
-        // Of other hardware what is sent begins with the network header.
+        // Other hardware is supposed to have no link-layer header, as tunnel devices have none.
         self.asm.load(beside(SKF_AD_PROTOCOL));
         self.asm.jump(kind);
         self.asm.bind(ethernet);
@@ -230,11 +244,12 @@ mod tests {
                 };
                 let programs = [
                     steering.for_frames(),
+                    steering.for_filter(7),
                     steering.for_datagrams(Tunnel::Vxlan),
                     steering.for_datagrams(Tunnel::Geneve),
                 ];
                 for program in programs {
-                    assert!(program.len() < MAX_INSTRUCTIONS / 2, "{}", program.len());
+                    assert!(program.len() < MAX_INSTRUCTIONS / 4 * 3, "{}", program.len());
                 }
             }
         }

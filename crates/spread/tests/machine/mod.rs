@@ -1,4 +1,5 @@
-//! A machine for classic BPF, as the kernel is one: a load beyond the packet ends the program with 0.
+//! A machine for classic BPF. A load beyond the packet, which in the kernel ends a program with 0, is a panic here: no program
+//! of ours may do that.
 
 pub mod build;
 
@@ -30,21 +31,21 @@ pub fn received(frame: &[u8]) -> (Beside<'static>, &[u8]) {
 /// The answer of `program` to `data`.
 ///
 /// # Panics
-/// The kernel would not take the program.
+/// The kernel would not take the program, or the program loads beyond the packet.
 pub fn run(program: &[Instruction], data: &[u8], beside: &Beside<'_>) -> u32 {
     assert!(program.len() <= MAX_INSTRUCTIONS);
     let (mut a, mut x, mut at) = (0u32, 0u32, 0usize);
     let mut memory = [None; 16];
     loop {
-        let Instruction { code, jt, jf, k } = program[at];
+        // A part of a filter goes on behind its end.
+        let Some(&Instruction { code, jt, jf, k }) = program.get(at) else { return u32::MAX };
         at += 1;
         let operand = if code & 0x08 == 0 { k } else { x };
         match code {
             0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50 => {
                 let place = if code & 0xe0 == 0x20 { k } else { x.wrapping_add(k) };
-                let Some(value) = load(data, place, [4, 2, 1][usize::from(code >> 3 & 3)], beside) else {
-                    return 0;
-                };
+                let value = load(data, place, [4, 2, 1][usize::from(code >> 3 & 3)], beside)
+                    .expect("a load within the packet");
                 a = value;
             }
             0x80 => a = data.len() as u32,
