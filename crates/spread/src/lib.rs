@@ -14,12 +14,14 @@
 #![forbid(unsafe_code)]
 
 mod balancer;
+mod expression;
 mod hash;
 mod maglev;
 pub mod program;
 mod quoted;
 
 pub use balancer::{Balancer, PINS};
+pub use expression::filter_expression;
 pub use hash::{SpreadBy, hash, lane_of};
 pub use maglev::{MAX_TARGETS, Maglev, Target};
 pub use program::{Steering, TenantNumber, Tunnel};

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Sense(arguments) => run::sense::run(&arguments),
         Command::Replay(arguments) => run::replay::run(&arguments),
         Command::Plan(arguments) => run::plan::run(&arguments),
+        Command::Filter(arguments) => run::filter::run(&arguments),
         Command::Config => run::print::config(),
         Command::Completions { shell } => run::print::completions(shell),
         Command::Man { directory } => run::print::man(directory.as_deref()),

@@ -83,10 +83,16 @@ fn group(interface: &str, number: u16, mode: FanoutMode, direction: RingDirectio
     PacketRing::open_group(&options, LANES).unwrap()
 }
 
+/// Sends frames, and waits until no block is open that has one.
+fn send(frames: &[Vec<u8>]) {
+    replay("near", frames, "--topspeed");
+    std::thread::sleep(Duration::from_millis(500));
+}
+
 /// Every frame that waits in `source`.
 fn drain(source: &mut dyn LiveSource, mut each: impl FnMut(&Frame<'_>)) -> usize {
     let (mut batch, mut frames) = (FrameBatch::default(), 0);
-    while source.receive(&mut batch, Duration::from_millis(500)).unwrap() == Received::Frames {
+    while source.receive(&mut batch, Duration::from_millis(20)).unwrap() == Received::Frames {
         batch.iter().for_each(|frame| each(&frame));
         frames += batch.len();
     }
@@ -131,7 +137,7 @@ fn the_kernel_gives_each_frame_to_the_ring_of_its_lane_sent_or_received() {
         let frames: Vec<_> = (0..2_000u16)
             .flat_map(|i| [false, true].map(|back| surround(i, &segment_of_host(i / 8, back))))
             .collect();
-        replay("near", &frames, "--topspeed");
+        send(&frames);
         for (by, rings) in &mut groups {
             let mut lanes = 0;
             for (lane, ring) in rings.iter_mut().enumerate() {
@@ -139,6 +145,37 @@ fn the_kernel_gives_each_frame_to_the_ring_of_its_lane_sent_or_received() {
                 lanes += drain(ring, |frame| assert_eq!(home(&mut decap, frame, *by), Some(lane), "{by:?}"));
             }
             assert_eq!(lanes, frames.len());
+        }
+    });
+}
+
+#[test]
+fn rings_with_a_part_of_the_filter_each_take_the_frames_of_their_lane() {
+    alone(|| {
+        wire("near", "far");
+        let steering = Steering::new(SpreadBy::Pair, LANES as u32);
+        let open = |interface, direction, lane| {
+            let share = Some(steering.for_filter(lane));
+            let options =
+                RingOptions { block_size: 1 << 16, direction, share, ..RingOptions::new(interface) };
+            PacketRing::open(&options).unwrap()
+        };
+        let mut rings: Vec<_> =
+            (0..LANES as u32).map(|lane| open("far", RingDirection::Both, lane)).collect();
+        let mut sent: Vec<_> = (0..LANES as u32).map(|lane| open("near", RingDirection::Out, lane)).collect();
+        // What is no IP, and a packet without all of its header, are for lane 0.
+        let mut frames: Vec<_> = (0..500).map(|i| surround(i, &segment_of_host(i / 8, i % 2 == 1))).collect();
+        frames.extend([ethernet(0x88cc, &[1; 60]), ethernet(0x0800, &[0x45; 10])]);
+        send(&frames);
+        for rings in [&mut rings, &mut sent] {
+            let mut count = 0;
+            for (lane, ring) in rings.iter_mut().enumerate() {
+                let mut decap = decap();
+                count += drain(ring, |frame| {
+                    assert_eq!(home(&mut decap, frame, SpreadBy::Pair).unwrap_or(0), lane);
+                });
+            }
+            assert_eq!(count, frames.len());
         }
     });
 }
@@ -160,7 +197,7 @@ fn the_flows_of_one_tunnel_are_spread_evenly_and_both_directions_are_together() 
             let mut theirs = group("far", 2, FanoutMode::Hash, RingDirection::Both);
             let frames: Vec<_> =
                 (0..20_000u16).map(|i| outer(17, &in_vxlan(&segment(i / 2, i % 2 == 1)))).collect();
-            replay("near", &frames, "--topspeed");
+            send(&frames);
             let mut found = Vec::new();
             for rings in [&mut ours, &mut theirs] {
                 // Of each flow, by what both directions have in common, the lanes on which it was.

@@ -84,10 +84,29 @@ impl Filter {
 }
 
 impl Filter {
-    /// The program for `link`, to be given to the kernel; empty where [`matches`](Self::matches) has compiled none.
-    pub(crate) fn instructions(&self, link: LinkType) -> Vec<Instruction> {
+    /// The program for `link`, to be given to the kernel: that for Ethernet is there from the beginning, for others it is empty
+    /// where [`matches`](Self::matches) has compiled none.
+    pub fn instructions(&self, link: LinkType) -> Vec<Instruction> {
         self.programs.get(&link.0).map(Program::instructions).unwrap_or_default()
     }
+}
+
+/// A program as text, one instruction a line, as `tcpdump -d` prints it.
+///
+/// # Errors
+/// There is no libpcap.
+#[allow(unsafe_code, reason = "a call of a C library")]
+pub fn listing(program: &[Instruction]) -> Result<Vec<String>, FilterError> {
+    static IMAGE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let library = Library::load().map_err(FilterError::Library)?;
+    // libpcap writes into a buffer of its own, which the next call writes over.
+    let _alone = IMAGE.lock();
+    let lines = program.iter().enumerate().map(|(at, instruction)| {
+        // SAFETY: `struct bpf_insn` has the layout of `Instruction` and is only read; the answer ends in NUL.
+        let text = unsafe { CStr::from_ptr((library.image)(instruction, at as c_int)) };
+        text.to_string_lossy().into_owned()
+    });
+    Ok(lines.collect())
 }
 
 impl Program {
@@ -113,6 +132,7 @@ type OpenDead = unsafe extern "C" fn(c_int, c_int) -> *mut c_void;
 type Compile = unsafe extern "C" fn(*mut c_void, *mut Program, *const c_char, c_int, u32) -> c_int;
 type GetErr = unsafe extern "C" fn(*mut c_void) -> *const c_char;
 type OfflineFilter = unsafe extern "C" fn(*const Program, *const PacketHeader, *const u8) -> c_int;
+type Image = unsafe extern "C" fn(*const Instruction, c_int) -> *const c_char;
 type Close = unsafe extern "C" fn(*mut c_void);
 
 /// The functions of libpcap that are used. The library stays loaded until the process ends.
@@ -121,6 +141,7 @@ struct Library {
     compile: Compile,
     geterr: GetErr,
     offline_filter: OfflineFilter,
+    image: Image,
     close: Close,
 }
 
@@ -165,6 +186,7 @@ impl Library {
                 offline_filter: std::mem::transmute::<*mut c_void, OfflineFilter>(find(
                     c"pcap_offline_filter",
                 )?),
+                image: std::mem::transmute::<*mut c_void, Image>(find(c"bpf_image")?),
                 close: std::mem::transmute::<*mut c_void, Close>(find(c"pcap_close")?),
             })
         }
@@ -242,6 +264,15 @@ mod tests {
         assert_eq!(filter.matches(&frame(LinkType::ETHERNET, &ethernet)), Ok(true));
         assert_eq!(filter.matches(&frame(LinkType::ETHERNET, &ip)), Ok(false));
         assert_eq!(filter.matches(&frame(LinkType::RAW, &[])), Ok(false));
+    }
+
+    #[test]
+    fn a_listing_is_that_of_tcpdump() {
+        let Some(filter) = filter("ip") else { return };
+        let lines = listing(&filter.instructions(LinkType::ETHERNET)).unwrap();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0], "(000) ldh      [12]");
+        assert!(lines[3].starts_with("(003) ret      #0"), "{lines:?}");
     }
 
     #[test]

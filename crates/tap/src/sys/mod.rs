@@ -7,7 +7,7 @@ pub mod pcap_over_ip;
 mod ring;
 pub mod tunnel_socket;
 
-pub use filter::{Filter, FilterError};
+pub use filter::{Filter, FilterError, listing};
 pub(crate) use map::Map;
 pub(crate) use open::{Opened, open_file, open_stdin, size_of_file};
 pub(crate) use ring::RingBlock;

@@ -1,5 +1,6 @@
 //! The command line as it is written; what it means is checked in `config`.
 
+pub mod filter;
 pub mod plan;
 pub mod sense;
 
@@ -59,6 +60,9 @@ pub enum Command {
     /// Tells switches, kernels, clouds and other analysers what they must do: prints, applies, takes back
     #[command(after_help = plan::EXAMPLES)]
     Plan(plan::PlanArguments),
+    /// Prints the filter of one of several workers that share an interface
+    #[command(after_help = filter::EXAMPLES)]
+    Filter(filter::FilterArguments),
     /// Prints the default configuration, with comments
     Config,
     /// Prints the completions of a shell

@@ -1,6 +1,7 @@
 //! What each subcommand does. Clocks, threads and terminals live here and nowhere else.
 
 mod deliver;
+pub mod filter;
 mod inline;
 mod lanes;
 mod logs;

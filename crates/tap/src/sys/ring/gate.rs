@@ -34,10 +34,11 @@ pub(super) fn closed() -> Vec<Instruction> {
     vec![Instruction::new(RETURN, 0)]
 }
 
-/// The program that lets `snap_length` bytes of wanted frames through. `expression` is the program of the user's filter for
-/// Ethernet.
+/// The program that lets `snap_length` bytes of wanted frames through. `share` ends what is for other rings and goes on behind
+/// its end otherwise; `expression` is the program of the user's filter for Ethernet.
 pub(super) fn program(
     direction: RingDirection,
+    share: &[Instruction],
     snap_length: u32,
     expression: Option<&[Instruction]>,
 ) -> Vec<Instruction> {
@@ -60,6 +61,7 @@ pub(super) fn program(
         program.push(Instruction::branch(IF_EQUAL, u32::from(PACKET_OUTGOING), outgoing, others));
         program.push(Instruction::new(RETURN, 0));
     }
+    program.extend_from_slice(share);
     let Some(expression) = expression else {
         program.push(Instruction::new(RETURN, snap_length));
         return program;
@@ -116,7 +118,7 @@ mod tests {
         for (direction, incoming, outgoing) in
             [(RingDirection::In, 99, 0), (RingDirection::Out, 0, 99), (RingDirection::Both, 99, 99)]
         {
-            let program = program(direction, 99, None);
+            let program = program(direction, &[], 99, None);
             assert_eq!((run(&program, IN), run(&program, OUT)), (incoming, outgoing));
         }
         assert_eq!(run(&closed(), IN), 0);
@@ -124,20 +126,34 @@ mod tests {
 
     #[test]
     fn what_loopback_sends_is_not_seen_twice() {
-        let program = program(RingDirection::Both, 99, None);
+        let program = program(RingDirection::Both, &[], 99, None);
         assert_eq!(run(&program, Beside { hardware: HW_LOOPBACK, ..IN }), 99);
         assert_eq!(run(&program, Beside { hardware: HW_LOOPBACK, ..OUT }), 0);
     }
 
     #[test]
+    fn what_is_for_other_rings_ends_in_the_share() {
+        let received_only = [
+            Instruction::new(LOAD, KIND),
+            Instruction::branch(IF_EQUAL, u32::from(PACKET_OUTGOING), 0, 1),
+            Instruction::new(RETURN, 0),
+        ];
+        let all = [Instruction::new(RETURN, 262_144)];
+        for expression in [None, Some(&all[..])] {
+            let program = program(RingDirection::Both, &received_only, 99, expression);
+            assert_eq!((run(&program, IN), run(&program, OUT)), (99, 0));
+        }
+    }
+
+    #[test]
     fn the_expression_judges_only_what_is_the_same_here_as_on_the_wire() {
         let nothing = [Instruction::new(RETURN, 0)];
-        let refuses = program(RingDirection::Both, 99, Some(&nothing));
+        let refuses = program(RingDirection::Both, &[], 99, Some(&nothing));
         assert_eq!(run(&refuses, IN), 0);
         assert_eq!(run(&refuses, Beside { hardware: HW_LOOPBACK, ..IN }), 0);
         assert_eq!(run(&refuses, Beside { tag: true, ..IN }), 99);
         assert_eq!(run(&refuses, Beside { hardware: 0xfffe, ..IN }), 99);
         let all = [Instruction::new(RETURN, 262_144)];
-        assert_eq!(run(&program(RingDirection::Both, 99, Some(&all)), IN), 99);
+        assert_eq!(run(&program(RingDirection::Both, &[], 99, Some(&all)), IN), 99);
     }
 }

@@ -31,6 +31,10 @@ pub struct RingOptions {
     pub filter: Option<String>,
     /// Other rings to share the traffic with.
     pub fanout: Option<Fanout>,
+    /// The beginning of the ring's filter, in classic BPF that sees the link-layer header first: what is not for this ring
+    /// ends in it, with 0, and what is goes on behind its last instruction. Without a fanout group, the other way to share
+    /// the traffic: one such part for each ring.
+    pub share: Option<Vec<Instruction>>,
 }
 
 impl RingOptions {
@@ -48,6 +52,7 @@ impl RingOptions {
             clock: RingClock::Kernel,
             filter: None,
             fanout: None,
+            share: None,
         }
     }
 }

@@ -51,7 +51,12 @@ impl Ready {
         };
         let socket = Socket::new().map_err(fail("open a packet socket for"))?;
         let expression = filter.map(|filter| filter.instructions(LinkType::ETHERNET)).unwrap_or_default();
-        let gate = gate::program(options.direction, options.snap_length, filter.map(|_| &expression[..]));
+        let gate = gate::program(
+            options.direction,
+            options.share.as_deref().unwrap_or_default(),
+            options.snap_length,
+            filter.map(|_| &expression[..]),
+        );
         attach(&socket, &gate::closed()).map_err(fail("set a filter on"))?;
         // An old kernel may not know of these headers; then super-frames are not told from others.
         let vnet = socket.set_packet(PACKET_VNET_HDR, &1i32).is_ok();
