@@ -22,7 +22,7 @@ pub use limit::Cut;
 use limit::Limits;
 pub use lines::Lines;
 pub use once::Once;
-pub use sys::{LogDirectory, LogError, Trouble};
+pub use sys::{LogDirectory, LogError, Trouble, compress, set_aside};
 pub use tsv::{tsv_footer, tsv_header};
 use weir_record::Entry;
 

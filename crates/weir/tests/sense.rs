@@ -202,6 +202,43 @@ fn a_stream_of_a_capture_gives_the_records_of_the_capture_uids_included() {
     }
 }
 
+#[test]
+fn logs_are_rotated_and_compressed_and_those_of_an_earlier_run_are_kept() {
+    let home = tempfile::tempdir().unwrap();
+    Command::new("chmod").arg("777").arg(home.path()).status().unwrap();
+    let url = format!("tcp://127.0.0.1:{}?listen", free_port());
+    for _ in 0..2 {
+        let sensor = Sensor::start(home.path(), &["--pcap-over-ip", &url, "-l", ".", "--rotate", "1s"]);
+        let address = url.trim_start_matches("tcp://").trim_end_matches("?listen");
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.write_all(&std::fs::read(sample()).unwrap()).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        let (code, said) = sensor.stop();
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let names =
+        || std::fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert!(names().all(|name| name.ends_with(".log.gz")), "{:?}", names().collect::<Vec<_>>());
+    let records = |log: &str| -> usize {
+        let of_log = names().filter(|name| name.starts_with(log));
+        of_log
+            .map(|name| {
+                let output = Command::new("zcat").arg(home.path().join(name)).output().unwrap();
+                let text = String::from_utf8(output.stdout).unwrap();
+                assert!(text.starts_with("#separator") && text.lines().last().unwrap().starts_with("#close"));
+                text.lines().filter(|line| !line.starts_with('#')).count()
+            })
+            .sum()
+    };
+    read_into(&home.path().join("read"), &sample());
+    let read = logs(&home.path().join("read"), &[]);
+    std::fs::remove_dir_all(home.path().join("read")).unwrap();
+    assert_eq!(
+        (records("conn-"), records("http-")),
+        (2 * read["conn.log"].len(), 2 * read["http.log"].len())
+    );
+}
+
 /// Exit code and what was said of a sensor that cannot start.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
     let home = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
 //! A directory of logs: a file for each, made when its first line comes.
 //!
 //! Lines are written in large pieces. When a write fails, the lines of that piece are counted as lost, what was
-//! written of them is taken back, and the next piece is tried anew: a full disk that is emptied goes on.
+//! written of them is taken back, and the next piece is tried anew: a full disk that is emptied goes on. A file that could not
+//! be made is tried again, too.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -10,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use weir_record::{Entry, LogKind};
 
-use super::LogError;
+use super::{LogError, aside};
 use crate::{Cut, Format, Lines, calendar, line, tsv_footer, tsv_header};
 
 /// Lines are written once they are this many bytes together.
@@ -27,9 +28,13 @@ pub struct LogDirectory {
 
 #[derive(Debug)]
 struct LogFile {
+    kind: LogKind,
+    format: Format,
     path: PathBuf,
-    /// `None` where it could not be made.
+    /// `None` where it could not be made, or was moved aside.
     file: Option<File>,
+    /// When the file was begun, in seconds since 1970.
+    begun: u64,
     /// Bytes that are in the file for good.
     length: u64,
     /// Lines to be written.
@@ -109,14 +114,34 @@ impl LogDirectory {
     /// # Errors
     /// As [`Self::flush`].
     pub fn close(&mut self) -> Result<(), LogError> {
-        let mut result = self.flush();
+        let mut result = Ok(());
         for log in self.files.iter_mut().flatten() {
-            if self.format == Format::Tsv {
-                tsv_footer(&now(), &mut log.pending);
-            }
-            result = result.and(log.flush());
+            result = result.and(log.end());
         }
         result
+    }
+
+    /// Ends all logs that have a file and moves the files aside, as Zeek names them: `conn.log` becomes
+    /// `conn-2026-11-24-01-00-00.log`, by the time in UTC when it was begun. The next line begins a new file. Answers the new
+    /// paths; counts go on.
+    ///
+    /// # Errors
+    /// The first error, after all files were tried. A file that cannot be moved goes on.
+    pub fn rotate(&mut self) -> (Vec<PathBuf>, Result<(), LogError>) {
+        let (mut moved, mut result) = (Vec::new(), Ok(()));
+        for log in self.files.iter_mut().flatten() {
+            result = result.and(log.end());
+            if log.file.is_some() {
+                match aside::put(&log.path, log.begun) {
+                    Ok(path) => {
+                        moved.push(path);
+                        (log.file, log.length) = (None, 0);
+                    }
+                    Err(e) => result = result.and(Err(LogError::new("move aside", &log.path, e))),
+                }
+            }
+        }
+        (moved, result)
     }
 
     /// How many records each log has that was begun, those that wait to be written included.
@@ -138,44 +163,63 @@ impl LogDirectory {
 impl LogFile {
     fn open(directory: &Path, kind: LogKind, format: Format) -> (Self, Result<(), LogError>) {
         let path = directory.join(format!("{}.log", kind.path()));
-        let (file, result) = match File::create(&path) {
-            Ok(file) => (Some(file), Ok(())),
-            Err(e) => (None, Err(LogError::new("create", &path, e))),
-        };
-        let mut pending = Vec::with_capacity(PIECE + PIECE / 8);
-        if format == Format::Tsv {
-            tsv_header(kind, &now(), &mut pending);
-        }
-        let log = Self { path, file, length: 0, pending, pending_records: 0, written: 0, lost: 0 };
+        let pending = Vec::with_capacity(PIECE + PIECE / 8);
+        let (begun, length) = (0, 0);
+        let (pending_records, written, lost) = (0, 0, 0);
+        let mut log =
+            Self { kind, format, path, file: None, begun, length, pending, pending_records, written, lost };
+        let result = log.make();
         (log, result)
+    }
+
+    /// Makes the file, unless it is there.
+    fn make(&mut self) -> Result<(), LogError> {
+        if self.file.is_none() {
+            let file = File::create(&self.path).map_err(|e| LogError::new("create", &self.path, e))?;
+            (self.file, self.begun, self.length) = (Some(file), now(), 0);
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let result = match &mut self.file {
-            // Told when it could not be made.
-            None => {
-                self.lost += self.pending_records;
-                Ok(())
-            }
-            Some(file) => match file.write_all(&self.pending) {
-                Ok(()) => {
-                    self.length += self.pending.len() as u64;
-                    self.written += self.pending_records;
-                    Ok(())
-                }
-                Err(e) => {
-                    self.lost += self.pending_records;
-                    take_back(file, self.length);
-                    Err(LogError::new("write", &self.path, e))
-                }
-            },
-        };
+        let result = self.make().and_then(|()| self.write());
+        match &result {
+            Ok(()) => self.written += self.pending_records,
+            Err(_) => self.lost += self.pending_records,
+        }
         self.pending.clear();
         self.pending_records = 0;
         result
+    }
+
+    /// Writes what waits, below a header where it is the first.
+    fn write(&mut self) -> Result<(), LogError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut header = Vec::new();
+        if self.length == 0 && self.format == Format::Tsv {
+            tsv_header(self.kind, &calendar::stamp(self.begun), &mut header);
+        }
+        let written = file.write_all(&header).and_then(|()| file.write_all(&self.pending));
+        match written {
+            Ok(()) => self.length += (header.len() + self.pending.len()) as u64,
+            Err(e) => {
+                take_back(file, self.length);
+                return Err(LogError::new("write", &self.path, e));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what waits, and the footer.
+    fn end(&mut self) -> Result<(), LogError> {
+        let result = self.flush();
+        if self.format == Format::Tsv && self.length > 0 && self.file.is_some() {
+            tsv_footer(&calendar::stamp(now()), &mut self.pending);
+        }
+        result.and(self.flush())
     }
 }
 
@@ -186,8 +230,8 @@ fn take_back(file: &mut File, length: u64) {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the header tells the wall clock's time, as Zeek's does")]
-fn now() -> String {
-    calendar::stamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 #[cfg(test)]
@@ -249,14 +293,36 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_made_is_told_once() {
+    fn a_file_that_cannot_be_made_is_made_when_it_can_be_and_has_its_header_then() {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("weird.log")).unwrap();
         let mut logs = LogDirectory::create(home.path(), Format::Tsv).unwrap();
         let error = logs.write(&weird("one")).unwrap_err();
         assert!(error.to_string().contains("weird.log"), "{error}");
+        assert!(logs.flush().is_err());
+        fs::remove_dir(home.path().join("weird.log")).unwrap();
         logs.write(&weird("two")).unwrap();
-        logs.flush().unwrap();
-        assert_eq!(logs.lost(), [(LogKind::Weird, 2)]);
+        logs.close().unwrap();
+        assert_eq!((logs.counts(), logs.lost()), (vec![(LogKind::Weird, 1)], vec![(LogKind::Weird, 1)]));
+        let text = fs::read_to_string(home.path().join("weird.log")).unwrap();
+        assert!(text.starts_with("#separator") && text.contains("two") && !text.contains("one"));
+    }
+
+    #[test]
+    fn rotated_logs_are_whole_and_new_ones_begin_with_the_next_line() {
+        let home = tempfile::tempdir().unwrap();
+        let mut logs = LogDirectory::create(home.path(), Format::Tsv).unwrap();
+        logs.write(&weird("one")).unwrap();
+        let (moved, result) = logs.rotate();
+        result.unwrap();
+        let text = fs::read_to_string(&moved[0]).unwrap();
+        assert!(text.contains("one") && text.lines().last().unwrap().starts_with("#close"));
+        assert!(!home.path().join("weird.log").exists());
+        assert_eq!(logs.rotate().0, Vec::<PathBuf>::new());
+        logs.write(&weird("two")).unwrap();
+        let (again, _) = logs.rotate();
+        assert_ne!(again, moved);
+        assert!(fs::read_to_string(&again[0]).unwrap().starts_with("#separator"));
+        assert_eq!(logs.counts(), [(LogKind::Weird, 2)]);
     }
 }

@@ -1,7 +1,9 @@
 //! The files of the logs: the only place of this crate that touches the system.
 
+mod aside;
 mod directory;
 mod error;
 
+pub use aside::{compress, set_aside};
 pub use directory::LogDirectory;
 pub use error::{LogError, Trouble};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::config::sense::Every;
+
 use super::{Checksums, LogFormat, TenantBy};
 
 /// Shown below the options of `weir sense`.
@@ -45,6 +47,9 @@ pub struct SenseArguments {
     /// How lines are written
     #[arg(short, long, value_enum)]
     pub format: Option<LogFormat>,
+    /// How often logs are rotated and compressed: 1h, 1day, never
+    #[arg(long, value_name = "TIME")]
+    pub rotate: Option<Every>,
     /// How many workers [default: as many as there are CPUs]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,

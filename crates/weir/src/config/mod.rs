@@ -18,7 +18,7 @@ use weir_wire::{Address, Interval, TenantId, UidKey};
 use crate::cli;
 use crate::cli::LogFormat;
 use crate::cli::sense::{Balance, Direction, Timestamps};
-use sense::SenseConfig;
+use sense::{Every, SenseConfig};
 
 /// The configuration of a run, checked.
 #[derive(Clone, Debug, Default)]
@@ -261,6 +261,10 @@ sections! {
         logs: String,
         /// How lines are written: "tsv" or "json".
         format: LogFormat,
+        /// How often logs are rotated: "1h", "1day"; "": never.
+        rotate: Every,
+        /// Whether rotated logs are compressed (gzip).
+        compress: bool,
         /// Workers; 0: as many as there are CPUs.
         workers: u16,
         /// How the traffic of an interface is split among the workers; see weir sense --help.

@@ -1,14 +1,16 @@
 //! What a sensor reads, and how it works: the table `[sense]` of `weir.toml`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use weir_wire::Interval;
 
 use super::Setting;
 use crate::cli::sense::{Balance, Direction, SenseArguments, Timestamps};
 use crate::cli::{self, LogFormat};
+use crate::run::sense::Rotation;
 
 /// The options of `weir sense`, each of which the command line can change.
 #[derive(Clone, Debug)]
@@ -29,6 +31,10 @@ pub struct SenseConfig {
     pub logs: String,
     /// How lines are written.
     pub format: LogFormat,
+    /// How often logs are rotated: "1h"; empty: never.
+    pub rotate: Every,
+    /// Whether rotated logs are compressed.
+    pub compress: bool,
     /// 0: as many as there are CPUs.
     pub workers: u16,
     /// How traffic is split.
@@ -68,6 +74,8 @@ impl Default for SenseConfig {
             identifiers: Vec::new(),
             logs: String::new(),
             format: LogFormat::Tsv,
+            rotate: Every::default(),
+            compress: true,
             workers: 0,
             balance: Balance::default(),
             filter: String::new(),
@@ -104,6 +112,7 @@ impl SenseConfig {
         path(&a.directory, &mut self.logs);
         path(&a.key_file, &mut self.key_file);
         self.format = a.format.unwrap_or(self.format);
+        self.rotate = a.rotate.unwrap_or(self.rotate);
         self.workers = a.workers.unwrap_or(self.workers);
         self.balance = a.balance.unwrap_or(self.balance);
         self.direction = a.direction.unwrap_or(self.direction);
@@ -115,6 +124,13 @@ impl SenseConfig {
     }
 }
 
+impl SenseConfig {
+    /// When logs are rotated.
+    pub const fn rotation(&self) -> Rotation {
+        Rotation { every: self.rotate.0, compress: self.compress }
+    }
+}
+
 impl SenseArguments {
     /// Whether the command line says what to read.
     pub const fn names_sources(&self) -> bool {
@@ -123,6 +139,35 @@ impl SenseArguments {
             || !self.pcap_over_ip.is_empty()
             || !self.vxlan.is_empty()
             || !self.geneve.is_empty()
+    }
+}
+
+/// How often something is done; not at all, where there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Every(pub Option<Duration>);
+
+impl std::str::FromStr for Every {
+    type Err = anyhow::Error;
+
+    /// "1h", "30min", "1day"; "" and "never" are not at all.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        if text.is_empty() || text == "never" {
+            return Ok(Self(None));
+        }
+        let every = humantime::parse_duration(text);
+        let every = every.with_context(|| format!("{text:?} is no time: 1h, 30min, 1day, never"))?;
+        ensure!(every >= Duration::from_secs(1), "{text:?} is less than a second");
+        Ok(Self(Some(every)))
+    }
+}
+
+impl Setting for Every {
+    type Raw = String;
+    fn check(raw: String) -> anyhow::Result<Self> {
+        raw.parse()
+    }
+    fn show(&self) -> String {
+        quoted(&self.0.map_or_else(String::new, |every| humantime::format_duration(every).to_string()))
     }
 }
 

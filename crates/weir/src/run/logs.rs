@@ -1,6 +1,6 @@
 //! Where records end: repeats are left out, the rest is written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use weir_log::{Format, Lines, LogDirectory, LogError, Once};
@@ -87,6 +87,12 @@ impl Logs {
     /// Writes what waits, so that readers see it.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         self.directory.flush().map_err(|error| self.fail(&error))
+    }
+
+    /// Ends all logs and moves them aside; the next line begins new ones. Answers where they are.
+    pub fn rotate(&mut self) -> (Vec<PathBuf>, anyhow::Result<()>) {
+        let (moved, result) = self.directory.rotate();
+        (moved, result.map_err(|error| self.fail(&error)))
     }
 
     /// Ends all logs. Answers how many records each has, how many each lost, and what went wrong with the last lines.

@@ -44,6 +44,7 @@ use crate::config::Config;
 use crate::config::sense::{given, key_in};
 use sources::Opened;
 use worker::{Parts, Shared, Status, Thread};
+pub use writer::Rotation;
 use writer::Written;
 
 /// Where the configuration of a machine is.
@@ -179,6 +180,7 @@ fn open_logs(
         privileges::drop_root(account, !config.sense.interfaces.is_empty())?;
     }
     privileges::may_write(directory)?;
+    writer::set_aside(directory)?;
     Ok(logs)
 }
 
@@ -202,8 +204,9 @@ fn start(
     let (queue, deliveries) = sync_channel(DELIVERIES * count);
     let thread = |name: String| std::thread::Builder::new().name(name);
     let format = logs.format();
+    let rotation = config.sense.rotation();
     let (done, emptied): (Vec<_>, Vec<_>) = (0..count).map(|_| sync_channel(DELIVERIES)).unzip();
-    let writer = thread("write".into()).spawn(move || writer::write(&deliveries, &done, logs));
+    let writer = thread("write".into()).spawn(move || writer::write(&deliveries, &done, logs, rotation));
     let writer = writer.context("cannot start a thread")?;
     let cpus = if config.sense.pin { cpus() } else { Vec::new() };
     let mut workers = Vec::new();

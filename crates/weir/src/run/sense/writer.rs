@@ -1,7 +1,11 @@
 //! The thread that writes the logs of a sensor: what cannot be written is counted, told of, and does not stop anything.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use weir_log::compress;
 
 use super::super::complain;
 use super::super::deliver::Delivery;
@@ -12,6 +16,15 @@ use super::super::merge::Merge;
 const FLUSH: Duration = Duration::from_secs(1);
 /// Trouble with the logs is told of this often at most; lost lines are counted all the time.
 const AGAIN: Duration = Duration::from_mins(1);
+
+/// When logs are rotated, and what becomes of the old ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rotation {
+    /// At whole multiples of this in UTC; never, where there is none.
+    pub every: Option<Duration>,
+    /// Whether old logs are compressed.
+    pub compress: bool,
+}
 
 /// What the writer leaves behind.
 pub struct Written {
@@ -24,12 +37,21 @@ pub struct Written {
 struct Writer {
     logs: Logs,
     told: Option<Instant>,
+    rotation: Rotation,
+    rotate_at: Option<SystemTime>,
+    press: Option<Press>,
 }
 
 /// Writes until all who deliver are gone. What is done with goes back to its source.
-pub fn write(deliveries: &Receiver<Delivery>, sources: &[SyncSender<Delivery>], logs: Logs) -> Written {
+pub fn write(
+    deliveries: &Receiver<Delivery>,
+    sources: &[SyncSender<Delivery>],
+    logs: Logs,
+    rotation: Rotation,
+) -> Written {
     let mut merge = Merge::new(sources.len());
-    let mut writer = Writer { logs, told: None };
+    let rotate_at = rotation.every.and_then(|every| next(every, wall()));
+    let mut writer = Writer { logs, told: None, rotation, rotate_at, press: None };
     let mut flush_at = now() + FLUSH;
     loop {
         match deliveries.recv_timeout(flush_at.saturating_duration_since(now())) {
@@ -52,8 +74,7 @@ pub fn write(deliveries: &Receiver<Delivery>, sources: &[SyncSender<Delivery>], 
         }
         if now() >= flush_at {
             flush_at = now() + FLUSH;
-            let result = writer.logs.flush();
-            writer.tell(result);
+            writer.second();
         }
     }
     let _: Result<(), ()> = merge.finish(&mut |ordered| {
@@ -61,14 +82,40 @@ pub fn write(deliveries: &Receiver<Delivery>, sources: &[SyncSender<Delivery>], 
         writer.tell(result);
         Ok(())
     });
-    let (counts, lost, result) = writer.logs.end();
-    if let Err(error) = result {
-        complain(&error);
-    }
-    Written { counts, lost }
+    writer.end()
 }
 
 impl Writer {
+    /// Does what is due once a second.
+    fn second(&mut self) {
+        if self.rotate_at.is_some_and(|at| wall() >= at) {
+            self.rotate_at = self.rotation.every.and_then(|every| next(every, wall()));
+            let (moved, result) = self.logs.rotate();
+            self.tell(result);
+            self.squeeze(moved);
+        } else {
+            let result = self.logs.flush();
+            self.tell(result);
+        }
+    }
+
+    /// Has old logs compressed, by a thread of its own.
+    fn squeeze(&mut self, moved: Vec<PathBuf>) {
+        if !self.rotation.compress || moved.is_empty() {
+            return;
+        }
+        let press = self.press.take().map_or_else(Press::start, Ok);
+        match press {
+            Ok(press) => {
+                for path in moved {
+                    press.put(path);
+                }
+                self.press = Some(press);
+            }
+            Err(error) => complain(&error.into()),
+        }
+    }
+
     /// Tells the user of trouble, not more often than once a minute.
     fn tell(&mut self, result: anyhow::Result<()>) {
         let Err(error) = result else { return };
@@ -78,9 +125,91 @@ impl Writer {
             complain(&error.context("log lines are lost, and counted; capturing goes on"));
         }
     }
+
+    /// Ends all logs; where they are rotated, the last ones too.
+    fn end(mut self) -> Written {
+        if self.rotation.every.is_some() {
+            let (moved, result) = self.logs.rotate();
+            self.tell(result);
+            self.squeeze(moved);
+        }
+        let (counts, lost, result) = self.logs.end();
+        if let Err(error) = result {
+            complain(&error);
+        }
+        if let Some(press) = self.press {
+            press.finish();
+        }
+        Written { counts, lost }
+    }
+}
+
+/// The thread that compresses old logs.
+struct Press {
+    queue: Sender<PathBuf>,
+    thread: JoinHandle<()>,
+}
+
+impl Press {
+    fn start() -> std::io::Result<Self> {
+        let (queue, paths) = channel::<PathBuf>();
+        let thread = std::thread::Builder::new().name("compress".into()).spawn(move || {
+            for path in paths {
+                if let Err(error) = compress(&path) {
+                    complain(&error.into());
+                }
+            }
+        })?;
+        Ok(Self { queue, thread })
+    }
+
+    fn put(&self, path: PathBuf) {
+        // The thread ends only after this queue.
+        let _ = self.queue.send(path);
+    }
+
+    fn finish(self) {
+        drop(self.queue);
+        // A panic has told of itself; the logs are there, not compressed.
+        let _ = self.thread.join();
+    }
+}
+
+/// Logs of an earlier process are moved aside before new ones are made.
+///
+/// # Errors
+/// One cannot be moved.
+pub fn set_aside(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(weir_log::set_aside(directory)?)
+}
+
+/// The next whole multiple of `every` after `at`, in UTC.
+fn next(every: Duration, at: SystemTime) -> Option<SystemTime> {
+    let every = every.as_secs().max(1);
+    let since = at.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    UNIX_EPOCH.checked_add(Duration::from_secs((since / every).saturating_add(1).saturating_mul(every)))
 }
 
 #[allow(clippy::disallowed_methods, reason = "logs are flushed by the clock")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[allow(clippy::disallowed_methods, reason = "logs are rotated by the time of day")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_rotated_at_whole_multiples_of_their_time() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let hour = Duration::from_hours(1);
+        assert_eq!(next(hour, at(7199)), Some(at(7200)));
+        assert_eq!(next(hour, at(7200)), Some(at(10_800)));
+        assert_eq!(next(Duration::from_secs(10), at(5)), Some(at(10)));
+    }
 }
