@@ -2,7 +2,7 @@
 
 use weir_analyse::Config;
 use weir_analyse::context::{Connection, Context, Side, Transport, Verdict};
-use weir_analyse::detect::Detection;
+use weir_analyse::detect::{Detection, Expected};
 use weir_analyse::file::Files;
 use weir_analyse::protocol::{Analyze, Instance, Kind};
 use weir_record::Entries;
@@ -68,6 +68,7 @@ impl Subject for Analyser {
 struct Stage {
     connection: Connection,
     files: Files,
+    expected: Expected,
     out: Entries,
     config: Config,
     key: UidKey,
@@ -88,6 +89,7 @@ impl Stage {
         Self {
             connection,
             files: Files::new(),
+            expected: Expected::default(),
             out: Entries::default(),
             config: Config::default(),
             key,
@@ -100,6 +102,7 @@ impl Stage {
             now: self.now,
             connection: &mut self.connection,
             files: &mut self.files,
+            expected: &mut self.expected,
             out: &mut self.out,
             config: &self.config,
             key: &self.key,

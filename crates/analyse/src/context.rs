@@ -4,6 +4,7 @@ use weir_record::{Entries, Entry, Text};
 use weir_wire::{ConnId, Time, Uid, UidKey};
 
 use crate::Config;
+use crate::detect::Expected;
 use crate::file::Files;
 use crate::protocol::{Kind, http};
 
@@ -145,6 +146,8 @@ pub struct Context<'a> {
     pub connection: &'a mut Connection,
     /// The files of this lane.
     pub files: &'a mut Files,
+    /// The connections that others of this lane announced.
+    pub expected: &'a mut Expected,
     /// Where records go.
     pub out: &'a mut Entries,
     /// Bounds and habits.

@@ -7,6 +7,7 @@ use weir_record::Entries;
 use weir_wire::{Packet, Role, Time, UidKey};
 
 use crate::Config;
+use crate::detect::Expected;
 use crate::file::Files;
 use crate::flow::{Flow, Shared, Table};
 
@@ -37,7 +38,13 @@ impl Lane {
     pub fn new(config: Arc<Config>, key: UidKey) -> Self {
         Self {
             flows: Table::default(),
-            shared: Shared { config, key, files: Files::new(), streams: StreamAccount::default() },
+            shared: Shared {
+                config,
+                key,
+                files: Files::new(),
+                expected: Expected::default(),
+                streams: StreamAccount::default(),
+            },
             account: Account::default(),
             swept: i64::MIN,
             over: Vec::new(),

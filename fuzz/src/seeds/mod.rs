@@ -4,6 +4,7 @@ mod capture;
 mod certificate;
 mod datagrams;
 mod frames;
+mod mail;
 mod tls;
 mod transports;
 mod words;
@@ -22,6 +23,10 @@ pub fn all() -> Vec<(&'static str, Vec<Seed>)> {
         ("dns_tcp", words::dns_tcp()),
         ("http", words::http()),
         ("ssh", words::ssh()),
+        ("ftp", mail::ftp()),
+        ("smtp", mail::smtp()),
+        ("pop3", mail::pop3()),
+        ("recognise", mail::recognise()),
         ("ssl", tls::ssl()),
         ("dtls", tls::dtls()),
         ("quic", datagrams::quic()),

@@ -4,7 +4,7 @@
 //! be, nothing is looked at any more. Source: Zeek's src/analyzer/protocol/pia (`dpd_buffer_size`,
 //! `dpd_match_only_beginning`).
 
-use super::signature::{self, Spoken};
+use super::signature::{self, Answer, RULES};
 use crate::context::Side;
 use crate::protocol::Kind;
 
@@ -43,15 +43,42 @@ pub enum Outcome {
     Over,
 }
 
-struct Half {
-    bytes: Vec<u8>,
-    spoken: Spoken,
+/// What the bytes of one side say of each of [`RULES`], as bits.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    fits: u32,
+    never: u32,
 }
 
-impl Default for Half {
-    fn default() -> Self {
-        Self { bytes: Vec::new(), spoken: Spoken::More }
+// A bit for each rule.
+const _: () = assert!(RULES.len() <= u32::BITS as usize);
+
+impl Told {
+    fn look(&mut self, side: Side, bytes: &[u8]) {
+        for (at, rule) in RULES.iter().enumerate() {
+            let bit = 1 << at;
+            if (self.fits | self.never) & bit != 0 {
+                continue;
+            }
+            match rule.of(side).map(|matcher| matcher(bytes)) {
+                None | Some(Answer::Yes) => self.fits |= bit,
+                Some(Answer::No) => self.never |= bit,
+                Some(Answer::More) => {}
+            }
+        }
     }
+
+    /// Nothing follows: what does not fit will never.
+    const fn close(&mut self) {
+        self.never |= !self.fits;
+    }
+}
+
+#[derive(Default)]
+struct Half {
+    bytes: Vec<u8>,
+    told: Told,
+    looked: bool,
 }
 
 /// The beginning of a stream.
@@ -69,15 +96,13 @@ impl Beginning {
         self.held = self.held.saturating_add(bytes.len());
         let full = self.held > MAX_HELD;
         let half = self.half(side);
-        if half.spoken == Spoken::More {
-            half.spoken = if before == 0 {
-                signature::stream(side, bytes)
-            } else {
-                half.bytes.extend_from_slice(bytes.get(..bytes.len().min(MAX_HELD)).unwrap_or_default());
-                let spoken = signature::stream(side, &half.bytes);
-                half.bytes.truncate(before);
-                spoken
-            };
+        half.looked = true;
+        if before == 0 {
+            half.told.look(side, bytes);
+        } else {
+            half.bytes.extend_from_slice(bytes.get(..bytes.len().min(MAX_HELD)).unwrap_or_default());
+            half.told.look(side, &half.bytes);
+            half.bytes.truncate(before);
         }
         let outcome = self.outcome();
         if outcome != Outcome::Open {
@@ -98,9 +123,9 @@ impl Beginning {
     /// `side` will send no more.
     pub fn end(&mut self, side: Side) -> Outcome {
         let half = self.half(side);
-        if half.spoken == Spoken::More {
-            half.spoken = Spoken::Nothing;
-        }
+        half.told.look(side, &[]);
+        half.told.close();
+        half.looked = true;
         let outcome = self.outcome();
         if outcome == Outcome::Open { self.keep(side, Kept::End) } else { outcome }
     }
@@ -146,23 +171,28 @@ impl Beginning {
         if side.is_orig() { orig } else { resp }
     }
 
-    /// One side is enough, except for SSH: there both must agree.
-    const fn outcome(&self) -> Outcome {
+    /// Found is the first rule that fits on all sides that it is about; over it is when none can any more.
+    fn outcome(&self) -> Outcome {
         let [orig, resp] = &self.halves;
-        match (orig.spoken, resp.spoken) {
-            (Spoken::Kind(Kind::Ssh), Spoken::Kind(Kind::Ssh)) => Outcome::Found(Kind::Ssh),
-            (Spoken::Kind(Kind::Ssh), Spoken::More) | (Spoken::More, Spoken::Kind(Kind::Ssh)) => {
-                Outcome::Open
-            }
-            (Spoken::Kind(Kind::Ssh), Spoken::Nothing) | (Spoken::Nothing, Spoken::Kind(Kind::Ssh)) => {
-                Outcome::Over
-            }
-            (Spoken::Kind(Kind::Ssh) | Spoken::More | Spoken::Nothing, Spoken::Kind(kind))
-            | (Spoken::Kind(kind), _) => Outcome::Found(kind),
-            (Spoken::Nothing, Spoken::Nothing) => Outcome::Over,
-            (Spoken::More | Spoken::Nothing, Spoken::More) | (Spoken::More, Spoken::Nothing) => Outcome::Open,
+        // A side that sent nothing yet fits where it does not matter.
+        let fits = |half: &Half, side| if half.looked { half.told.fits } else { unconcerned(side) };
+        let found = fits(orig, Side::Orig) & fits(resp, Side::Resp);
+        if let Some(rule) = RULES.get(found.trailing_zeros() as usize) {
+            return Outcome::Found(rule.kind);
         }
+        let never = orig.told.never | resp.told.never;
+        let all = (1_u32 << RULES.len()) - 1;
+        if never & all == all { Outcome::Over } else { Outcome::Open }
     }
+}
+
+/// The rules that `side` does not matter for, as bits.
+fn unconcerned(side: Side) -> u32 {
+    RULES
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| rule.of(side).is_none())
+        .fold(0, |bits, (at, _)| bits | 1 << at)
 }
 
 /// The beginning of a flow of datagrams, each of which is looked at for itself.

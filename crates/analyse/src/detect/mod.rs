@@ -6,16 +6,20 @@
 //! Source: Zeek's src/analyzer/protocol/pia and scripts/base/frameworks/analyzer/dpd.zeek.
 
 mod buffer;
+mod expected;
 mod ports;
 mod signature;
 #[cfg(test)]
 mod tests;
 mod upgrade;
 
+pub use self::expected::Expected;
 pub use self::ports::is_likely_server_port;
 
 use self::buffer::{Beginning, Datagrams, Event, Outcome};
 use self::upgrade::Upgrade;
+use weir_record::Text;
+
 use crate::context::{Context, HandOver, Side, Transport, Verdict, Violation};
 use crate::protocol::{Analyze, Instance, Kind};
 
@@ -24,6 +28,9 @@ const MAX_HAND_OVERS: u8 = 8;
 
 /// Violations further into a connection than this many bytes change nothing (Zeek: DPD::ignore_violations_after).
 const MAX_BYTES_VIOLATED: u64 = 10 * 1024;
+
+/// Most bytes that analyzer.log shows of what caused a failure (Zeek: Analyzer::Logging::failure_data_max_size).
+const MAX_FAILURE_DATA: usize = 40;
 
 /// What analysers said that the flow must know.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -101,6 +108,9 @@ impl Detection {
         for kind in ports::expected(connection.transport, port) {
             this.attach(*kind);
         }
+        if let Some(kind) = cx.expected.find(cx.now, &connection.id) {
+            this.attach(kind);
+        }
         this
     }
 
@@ -165,7 +175,7 @@ impl Detection {
         let was_nested = self.nested.is_some();
         self.probe(cx, side, event);
         if let (Side::Orig, Event::Data(bytes)) = (side, event) {
-            self.watch(cx, bytes);
+            self.watch(bytes);
         }
         let mut index = 0;
         for _ in 0..self.active.len() {
@@ -211,13 +221,7 @@ impl Detection {
     }
 
     /// Looks for TLS that begins later: its analyser gets what comes from here on.
-    fn watch(&mut self, cx: &Context<'_>, bytes: &[u8]) {
-        if cx.connection.transport == Transport::Tcp
-            && !matches!(self.probe, Probe::Over)
-            && self.upgrade.is_none()
-        {
-            self.upgrade = Upgrade::asked_for(bytes);
-        }
+    fn watch(&mut self, bytes: &[u8]) {
         let Some(upgrade) = &mut self.upgrade else { return };
         match upgrade.look(bytes) {
             Some(false) => {}
@@ -329,6 +333,14 @@ struct Step {
     flipped: bool,
 }
 
+/// As much of the bytes as analyzer.log shows.
+fn cut(data: Text) -> Text {
+    match data.as_bytes().get(..MAX_FAILURE_DATA) {
+        Some(beginning) => Text::from(beginning),
+        None => data,
+    }
+}
+
 /// An analyser gives up; answers whether it goes.
 fn violated(cx: &mut Context<'_>, attached: &Attached, violation: Violation) -> bool {
     let kind = attached.instance.kind();
@@ -350,7 +362,7 @@ fn violated(cx: &mut Context<'_>, attached: &Attached, violation: Violation) -> 
         resp_p: Some(weir_record::Port(id.resp_p)),
         proto: Some(weir_record::Name(cx.connection.transport.name())),
         failure_reason: violation.reason,
-        failure_data: violation.data,
+        failure_data: violation.data.map(cut),
     })));
     true
 }

@@ -9,15 +9,36 @@ use crate::protocol::Kind;
 pub const fn expected(transport: Transport, port: u16) -> &'static [Kind] {
     match transport {
         Transport::Tcp => match port {
+            21 | 2811 => &[Kind::Ftp],
             22 => &[Kind::Ssh],
+            25 | 587 => &[Kind::Smtp],
             53 => &[Kind::Dns],
+            79 => &[Kind::Finger],
             80 | 81 | 631 | 1080 | 3128 | 8000 | 8080 | 8888 => &[Kind::Http],
+            88 => &[Kind::KerberosTcp],
+            110 => &[Kind::Pop3],
+            389 | 3268 => &[Kind::LdapTcp],
+            502 => &[Kind::Modbus],
+            1434 | 3306 => &[Kind::MySql],
+            1883 => &[Kind::Mqtt],
+            3389 => &[Kind::Rdp],
+            5432 => &[Kind::Postgresql],
+            6379 => &[Kind::Redis],
+            20000 => &[Kind::Dnp3Tcp],
             443 | 563 | 585 | 614 | 636 | 989 | 990 | 992 | 993 | 995 | 5223 => &[Kind::Ssl],
             _ => &[],
         },
         Transport::Udp => match port {
             53 | 137 | 5353 | 5355 => &[Kind::Dns],
+            67 | 68 | 4011 => &[Kind::Dhcp],
+            88 => &[Kind::Kerberos],
+            123 => &[Kind::Ntp],
+            161 | 162 => &[Kind::Snmp],
             443 => &[Kind::Dtls, Kind::Quic],
+            514 => &[Kind::Syslog],
+            1812 => &[Kind::Radius],
+            5060 => &[Kind::Sip],
+            20000 => &[Kind::Dnp3Udp],
             784 | 853 => &[Kind::Quic],
             _ => &[],
         },
@@ -27,59 +48,18 @@ pub const fn expected(transport: Transport, port: u16) -> &'static [Kind] {
 
 /// Whether a server is likely at `port`, so that who talks from there is taken for the responder.
 ///
-/// All ports that Zeek registers, also those of protocols that have no analyser here.
+/// Zeek registers these, also for protocols that have no analyser here.
 pub const fn is_likely_server_port(transport: Transport, port: u16) -> bool {
-    if !expected(transport, port).is_empty() {
+    // DHCP's clients and proxies have ports of their own; QUIC's are not in Zeek's list.
+    let is_server = !matches!((transport, port), (Transport::Udp, 68 | 784 | 853 | 4011));
+    if is_server && !expected(transport, port).is_empty() {
         return true;
     }
     match transport {
-        // FTP, SMTP, finger, Kerberos, POP3, DCE-RPC, NetBIOS, IMAP, LDAP, SMB, Modbus, MySQL, MQTT, RDP, XMPP, PostgreSQL,
-        // Redis, IRC, DNP3.
-        Transport::Tcp => matches!(
-            port,
-            21 | 25
-                | 79
-                | 88
-                | 110
-                | 135
-                | 139
-                | 143
-                | 389
-                | 445
-                | 502
-                | 587
-                | 1434
-                | 1883
-                | 2811
-                | 3268
-                | 3306
-                | 3389
-                | 5222
-                | 5269
-                | 5432
-                | 6379
-                | 6666..=6669 | 20000
-        ),
-        // DHCP (the server's), Kerberos, NTP, SNMP, LDAP, syslog, RADIUS, GTP, RDP, Teredo, VXLAN, SIP, AYIYA, Geneve, DNP3.
-        Transport::Udp => matches!(
-            port,
-            67 | 88
-                | 123
-                | 161
-                | 162
-                | 389
-                | 514
-                | 1812
-                | 2123
-                | 2152
-                | 3389
-                | 3544
-                | 4789
-                | 5060
-                | 5072
-                | 6081
-                | 20000
-        ),
+        // DCE-RPC, NetBIOS, IMAP, SMB, XMPP, IRC.
+        Transport::Tcp => matches!(port, 135 | 139 | 143 | 445 | 5222 | 5269 | 6666..=6669),
+        // LDAP, GTP, RDP, Teredo, VXLAN, AYIYA, Geneve.
+        Transport::Udp => matches!(port, 389 | 2123 | 2152 | 3389 | 3544 | 4789 | 5072 | 6081),
         Transport::Icmp | Transport::Unknown => false,
     }
 }

@@ -1,7 +1,8 @@
 //! Which protocol the first bytes of one side are of.
 //!
 //! Every matcher looks at the beginning of what a side sent and answers yes, no, or that more bytes must come first;
-//! each stops at the first byte that does not fit. Source: the `dpd.sig` of Zeek's HTTP, SSL and SSH.
+//! each stops at the first byte that does not fit, or searches what is kept of a beginning. Source: the `dpd.sig` of Zeek's
+//! protocols.
 
 use crate::context::Side;
 use crate::protocol::Kind;
@@ -26,28 +27,141 @@ impl Answer {
             (Self::No, Self::No) => Self::No,
         }
     }
-}
 
-/// What a side is known to speak.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Spoken {
-    /// This.
-    Kind(Kind),
-    /// Nothing that has a signature.
-    Nothing,
-    /// Too early to tell.
-    More,
-}
-
-/// What `side` of a TCP stream speaks that begins with `bytes`.
-pub fn stream(side: Side, bytes: &[u8]) -> Spoken {
-    let http = if side.is_orig() { http_client(bytes) } else { http_server(bytes) };
-    let tls = tls_client(bytes).or(tls_server(bytes));
-    let answers = [(http, Kind::Http), (tls, Kind::Ssl), (ssh(bytes), Kind::Ssh)];
-    if let Some((_, kind)) = answers.iter().find(|(answer, _)| *answer == Answer::Yes) {
-        return Spoken::Kind(*kind);
+    /// One and the other.
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::More, _) | (_, Self::More) => Self::More,
+            (Self::Yes, Self::Yes) => Self::Yes,
+        }
     }
-    if answers.iter().all(|(answer, _)| *answer == Answer::No) { Spoken::Nothing } else { Spoken::More }
+}
+
+/// What looks at the first bytes of a side.
+type Matcher = fn(&[u8]) -> Answer;
+
+/// What both sides must begin with for a protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The protocol.
+    pub kind: Kind,
+    orig: Option<Matcher>,
+    resp: Option<Matcher>,
+}
+
+impl Rule {
+    /// What `side` must begin with, if that matters.
+    pub const fn of(&self, side: Side) -> Option<Matcher> {
+        if side.is_orig() { self.orig } else { self.resp }
+    }
+}
+
+const fn orig(kind: Kind, matcher: Matcher) -> Rule {
+    Rule { kind, orig: Some(matcher), resp: None }
+}
+
+const fn resp(kind: Kind, matcher: Matcher) -> Rule {
+    Rule { kind, orig: None, resp: Some(matcher) }
+}
+
+const fn both(kind: Kind, orig: Matcher, resp: Matcher) -> Rule {
+    Rule { kind, orig: Some(orig), resp: Some(resp) }
+}
+
+/// The protocols over streams that are told by their first bytes; of several that match, the first counts.
+pub const RULES: [Rule; 12] = [
+    orig(Kind::Http, http_client),
+    resp(Kind::Http, http_server),
+    orig(Kind::Ssl, tls),
+    resp(Kind::Ssl, tls),
+    both(Kind::Ssh, ssh, ssh),
+    both(Kind::Ftp, ftp_client, ftp_server),
+    both(Kind::Rfb, rfb, rfb),
+    orig(Kind::Postgresql, postgresql),
+    resp(Kind::Dnp3Tcp, dnp3),
+    both(Kind::Smtp, smtp_client, smtp_server),
+    both(Kind::Pop3, pop3_client, pop3_server),
+    both(Kind::Rdp, rdp, rdp),
+];
+
+/// A client or a server of TLS.
+fn tls(bytes: &[u8]) -> Answer {
+    tls_client(bytes).or(tls_server(bytes))
+}
+
+/// A word at the beginning of a line, whatever stands before the line.
+fn line_begins(bytes: &[u8], words: &[&[u8]]) -> Answer {
+    let begins = |line: &[u8]| {
+        let line = line.trim_ascii_start();
+        words.iter().any(|word| line.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word)))
+    };
+    if bytes.split(|b| matches!(b, b'\r' | b'\n')).any(begins) { Answer::Yes } else { Answer::More }
+}
+
+fn ftp_client(bytes: &[u8]) -> Answer {
+    line_begins(bytes, &[b"USER "])
+}
+
+/// A greeting, and later the answer to a name.
+fn ftp_server(bytes: &[u8]) -> Answer {
+    let text = bytes.trim_ascii_start();
+    let code = |line: &[u8], codes: [&[u8]; 2]| {
+        codes.iter().any(|code| line.starts_with(code)) && line.get(3).is_some_and(|b| !b.is_ascii_digit())
+    };
+    if text.len() < 4 {
+        return Answer::More;
+    }
+    if !code(text, [b"120", b"220"]) {
+        return Answer::No;
+    }
+    let mut lines = text.split(|b| matches!(b, b'\r' | b'\n')).skip(1);
+    if lines.any(|line| code(line.trim_ascii_start(), [b"230", b"331"])) { Answer::Yes } else { Answer::More }
+}
+
+fn smtp_client(bytes: &[u8]) -> Answer {
+    line_begins(bytes, &[b"HELO", b"EHLO", b"XEHLO"])
+}
+
+fn smtp_server(bytes: &[u8]) -> Answer {
+    let text = bytes.trim_ascii_start();
+    matches(text, &[is(b'2'), is(b'2'), is(b'0')]).and(match text.get(3) {
+        None => Answer::More,
+        Some(b' ' | b'-' | b'\r' | b'\n') => Answer::Yes,
+        Some(_) => Answer::No,
+    })
+}
+
+fn pop3_client(bytes: &[u8]) -> Answer {
+    line_begins(bytes, &[b"USER ", b"APOP ", b"CAPA", b"AUTH"])
+}
+
+fn pop3_server(bytes: &[u8]) -> Answer {
+    matches(bytes, &[is(b'+'), is(b'O'), is(b'K')])
+}
+
+/// The version of RFB: `RFB 003.`.
+fn rfb(bytes: &[u8]) -> Answer {
+    const DIGIT: Want = Want::In(b'0', b'9');
+    matches(bytes, &[is(b'R'), is(b'F'), is(b'B'), is(b' '), is(b'0'), is(b'0'), DIGIT, is(b'.')])
+}
+
+/// A startup message of version 3, or the wish for TLS.
+fn postgresql(bytes: &[u8]) -> Answer {
+    const STARTUP: &[Want] = &[is(0), is(0), ANY, ANY, is(0), is(3), is(0), Want::In(0, 2)];
+    const SSL: &[Want] = &[is(0), is(0), is(0), is(8), is(4), is(0xd2), is(0x16), is(0x2f)];
+    matches(bytes, STARTUP).or(matches(bytes, SSL))
+}
+
+fn dnp3(bytes: &[u8]) -> Answer {
+    matches(bytes, &[is(5), is(0x64)])
+}
+
+/// A connection request or its confirmation, in a TPKT.
+fn rdp(bytes: &[u8]) -> Answer {
+    const REQUEST: &[Want] = &[is(3), is(0), is(0), ANY, ANY, is(0xe0)];
+    const CONFIRM: &[Want] = &[is(3), is(0), is(0), ANY, ANY, is(0xd0)];
+    matches(bytes, REQUEST).or(matches(bytes, CONFIRM))
 }
 
 /// One byte of a signature.
@@ -254,42 +368,52 @@ mod tests {
     const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03rest";
     const SERVER_HELLO: &[u8] = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03rest";
 
+    /// The protocols that `side` alone tells, and those for which it would do if the other fits, too.
+    fn told(side: Side, bytes: &[u8]) -> Vec<Kind> {
+        let says = |rule: &&Rule| rule.of(side).is_some_and(|matcher| matcher(bytes) == Answer::Yes);
+        RULES.iter().filter(says).map(|rule| rule.kind).collect()
+    }
+
     #[test]
     fn the_first_bytes_tell_the_protocol() {
-        let kind = |side, bytes| stream(side, bytes);
-        assert_eq!(kind(Side::Orig, b"GET / HTTP/1.1\r\n"), Spoken::Kind(Kind::Http));
-        assert_eq!(kind(Side::Orig, b"\r\n PROPFIND"), Spoken::Kind(Kind::Http));
-        assert_eq!(kind(Side::Resp, b"HTTP/1.1 200 OK"), Spoken::Kind(Kind::Http));
-        assert_eq!(kind(Side::Orig, CLIENT_HELLO), Spoken::Kind(Kind::Ssl));
-        assert_eq!(kind(Side::Resp, SERVER_HELLO), Spoken::Kind(Kind::Ssl));
-        assert_eq!(kind(Side::Resp, b"SSH-2.0-OpenSSH"), Spoken::Kind(Kind::Ssh));
-        assert_eq!(kind(Side::Resp, b"220 ready\r\n"), Spoken::Nothing);
-        assert_eq!(kind(Side::Resp, b"GET / HTTP/1.1\r\n"), Spoken::Nothing);
-        assert_eq!(kind(Side::Orig, b"FROB / HTTP/1.1\r\n"), Spoken::Nothing);
-        assert_eq!(kind(Side::Orig, b"SSH-3.0"), Spoken::Nothing);
+        assert_eq!(told(Side::Orig, b"GET / HTTP/1.1\r\n"), [Kind::Http]);
+        assert_eq!(told(Side::Orig, b"\r\n PROPFIND"), [Kind::Http]);
+        assert_eq!(told(Side::Resp, b"HTTP/1.1 200 OK"), [Kind::Http]);
+        assert_eq!(told(Side::Orig, CLIENT_HELLO), [Kind::Ssl]);
+        assert_eq!(told(Side::Resp, SERVER_HELLO), [Kind::Ssl]);
+        assert_eq!(told(Side::Resp, b"SSH-2.0-OpenSSH"), [Kind::Ssh]);
+        assert_eq!(told(Side::Resp, b"220 ready\r\n"), [Kind::Smtp]);
+        assert_eq!(told(Side::Resp, b"220 ready\r\n331 password\r\n"), [Kind::Ftp, Kind::Smtp]);
+        assert_eq!(told(Side::Orig, b"user joe\r\n"), [Kind::Ftp, Kind::Pop3]);
+        assert_eq!(told(Side::Resp, b"+OK ready\r\n"), [Kind::Pop3]);
+        assert_eq!(told(Side::Orig, b"RFB 003.008\n"), [Kind::Rfb]);
+        assert_eq!(told(Side::Orig, &[0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f]), [Kind::Postgresql]);
+        assert_eq!(told(Side::Resp, b"GET / HTTP/1.1\r\n"), []);
+        assert_eq!(told(Side::Orig, b"FROB / HTTP/1.1\r\n"), []);
+        assert_eq!(told(Side::Orig, b"SSH-3.0"), []);
     }
 
     #[test]
     fn every_beginning_of_a_match_leaves_it_open() {
-        let whole: [(Side, &[u8], usize); 5] = [
-            (Side::Orig, b"UNSUBSCRIBE", 11),
-            (Side::Resp, b"http/1", 6),
-            (Side::Orig, CLIENT_HELLO, 11),
-            (Side::Resp, SERVER_HELLO, 11),
-            (Side::Orig, b"ssh-1.", 6),
+        let whole: [(Matcher, &[u8], usize); 5] = [
+            (http_client, b"UNSUBSCRIBE", 11),
+            (http_server, b"http/1", 6),
+            (tls, CLIENT_HELLO, 11),
+            (tls, SERVER_HELLO, 11),
+            (ssh, b"ssh-1.", 6),
         ];
-        for (side, bytes, enough) in whole {
+        for (matcher, bytes, enough) in whole {
             for len in 0..enough {
-                assert_eq!(stream(side, bytes.get(..len).unwrap()), Spoken::More, "{bytes:?} {len}");
+                assert_eq!(matcher(bytes.get(..len).unwrap()), Answer::More, "{bytes:?} {len}");
             }
-            assert!(matches!(stream(side, bytes.get(..enough).unwrap()), Spoken::Kind(_)));
+            assert_eq!(matcher(bytes.get(..enough).unwrap()), Answer::Yes);
         }
     }
 
     #[test]
     fn a_server_hello_may_stand_behind_an_alert() {
         let alert = [b"\x15\x03\x01\x00\x02\x01\x70".as_slice(), SERVER_HELLO].concat();
-        assert_eq!(stream(Side::Resp, &alert), Spoken::Kind(Kind::Ssl));
+        assert_eq!(told(Side::Resp, &alert), [Kind::Ssl]);
     }
 
     #[test]

@@ -135,22 +135,32 @@ fn a_tunnel_makes_no_record_of_its_own() {
 
 #[test]
 fn tls_may_begin_after_a_talk_in_the_clear() {
-    type Talk = [(Side, &'static [u8])];
-    let talks: [(u16, &Talk); 2] = [
-        (25, &[(Side::Resp, b"220 x\r\n"), (Side::Orig, b"STARTTLS\r\n"), (Side::Resp, b"220 go\r\n")]),
-        (40000, &[(Side::Orig, b"\0\0\0\x08\x04\xd2\x16\x2f"), (Side::Resp, b"S")]),
-    ];
-    for (port, talk) in talks {
-        let mut b = bench(Transport::Tcp, port);
-        for (side, bytes) in talk {
-            b.data(*side, bytes);
-            assert!(b.analyser.wants_payload());
-            assert!(b.analyser.active.is_empty());
-        }
-        b.data(Side::Orig, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03rest");
-        assert_eq!(b.analyser.active.len(), 1);
+    let mut b = bench(Transport::Tcp, 143);
+    for (side, bytes) in [
+        (Side::Resp, b"* OK ready\r\n".as_slice()),
+        (Side::Orig, b"a STARTTLS\r\n"),
+        (Side::Resp, b"a OK\r\n"),
+    ] {
+        b.data(side, bytes);
+        assert!(b.analyser.wants_payload());
+        assert!(b.analyser.active.is_empty());
     }
+    b.data(Side::Orig, CLIENT_HELLO);
+    assert_eq!(b.analyser.active.len(), 1);
 }
+
+#[test]
+fn a_protocol_that_agrees_on_tls_hands_over_on_any_port() {
+    let mut b = bench(Transport::Tcp, 40000);
+    b.data(Side::Orig, b"\0\0\0\x08\x04\xd2\x16\x2f");
+    b.data(Side::Resp, b"S");
+    b.data(Side::Orig, CLIENT_HELLO);
+    let kinds: Vec<Kind> = b.analyser.active.iter().map(|a| a.instance.kind()).collect();
+    assert_eq!(kinds, [Kind::Ssl]);
+    assert_eq!(b.connection.services, ["postgresql"]);
+}
+
+const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03rest";
 
 proptest::proptest! {
     #[test]

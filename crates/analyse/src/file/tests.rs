@@ -5,6 +5,7 @@ use weir_wire::{Address, ConnId, UidKey};
 
 use super::*;
 use crate::context::{Connection, Transport, Verdict};
+use crate::detect::Expected;
 
 struct Bench {
     files: Files,
@@ -42,10 +43,12 @@ impl Bench {
 
     fn with<T>(&mut self, what: impl FnOnce(&mut Context<'_>, FileHandle) -> T) -> T {
         let key = UidKey::default();
+        let mut expected = Expected::default();
         let mut cx = Context {
             now: self.now,
             connection: &mut self.connection,
             files: &mut self.files,
+            expected: &mut expected,
             out: &mut self.out,
             config: &self.config,
             key: &key,

@@ -10,7 +10,7 @@ use super::History;
 use super::roles::{begins_with_responder, transport_of};
 use crate::Config;
 use crate::context::{Connection, Context, Side, Transport, Verdict};
-use crate::detect::{self, Detection};
+use crate::detect::{self, Detection, Expected};
 use crate::file::Files;
 use crate::tcp::{Piece, State, Stream, Tcp};
 
@@ -25,6 +25,8 @@ pub struct Shared {
     pub key: UidKey,
     /// The files of the lane.
     pub files: Files,
+    /// The connections that others of the lane announced.
+    pub expected: Expected,
     /// The ledger of TCP payload.
     pub streams: StreamAccount,
 }
@@ -586,6 +588,7 @@ fn context<'a>(
         now,
         connection,
         files: &mut shared.files,
+        expected: &mut shared.expected,
         out,
         config: &shared.config,
         key: &shared.key,

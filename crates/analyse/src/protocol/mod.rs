@@ -5,9 +5,14 @@
 
 pub mod content_line;
 pub mod dns;
+pub mod ftp;
 pub mod http;
 pub mod mime;
+pub mod pop3;
 pub mod quic;
+pub mod rdp;
+pub mod recognise;
+pub mod smtp;
 pub mod ssh;
 pub mod ssl;
 #[cfg(test)]
@@ -115,6 +120,52 @@ protocols! {
     Quic(quic::Quic) = "QUIC" / "quic";
     /// SSH.
     Ssh(ssh::Ssh) = "SSH" / "ssh";
+    /// FTP, its control connection.
+    Ftp(ftp::Ftp) = "FTP" / "ftp";
+    /// FTP, a connection for data.
+    FtpData(ftp::FtpData) = "FTP_DATA" / "ftp-data";
+    /// SMTP.
+    Smtp(smtp::Smtp) = "SMTP" / "smtp";
+    /// POP3.
+    Pop3(pop3::Pop3) = "POP3" / "pop3";
+    /// RDP over TCP.
+    Rdp(rdp::Rdp) = "RDP" / "rdp";
+    /// DHCP.
+    Dhcp(recognise::Datagrams<recognise::Dhcp>) = "DHCP" / "dhcp";
+    /// NTP.
+    Ntp(recognise::Datagrams<recognise::Ntp>) = "NTP" / "ntp";
+    /// SNMP.
+    Snmp(recognise::Datagrams<recognise::Snmp>) = "SNMP" / "snmp";
+    /// RADIUS.
+    Radius(recognise::Datagrams<recognise::Radius>) = "RADIUS" / "radius";
+    /// Syslog over UDP.
+    Syslog(recognise::Datagrams<recognise::Syslog>) = "SYSLOG" / "syslog";
+    /// SIP over UDP.
+    Sip(recognise::Datagrams<recognise::Sip>) = "SIP" / "sip";
+    /// Kerberos over UDP.
+    Kerberos(recognise::Datagrams<recognise::Kerberos>) = "KRB" / "krb";
+    /// Kerberos over TCP.
+    KerberosTcp(recognise::Framed<recognise::KerberosTcp>) = "KRB_TCP" / "krb_tcp";
+    /// LDAP over TCP.
+    LdapTcp(recognise::Framed<recognise::LdapTcp>) = "LDAP_TCP" / "ldap_tcp";
+    /// MySQL.
+    MySql(recognise::Framed<recognise::MySql>) = "MYSQL" / "mysql";
+    /// PostgreSQL.
+    Postgresql(recognise::Framed<recognise::Postgresql>) = "POSTGRESQL" / "postgresql";
+    /// Redis.
+    Redis(recognise::Framed<recognise::Redis>) = "REDIS" / "redis";
+    /// Modbus.
+    Modbus(recognise::Framed<recognise::Modbus>) = "MODBUS" / "modbus";
+    /// DNP3 over TCP.
+    Dnp3Tcp(recognise::Framed<recognise::Dnp3Tcp>) = "DNP3_TCP" / "dnp3_tcp";
+    /// DNP3 over UDP.
+    Dnp3Udp(recognise::Datagrams<recognise::Dnp3Udp>) = "DNP3_UDP" / "dnp3_udp";
+    /// MQTT.
+    Mqtt(recognise::Framed<recognise::Mqtt>) = "MQTT" / "mqtt";
+    /// RFB (VNC).
+    Rfb(recognise::Framed<recognise::Rfb>) = "RFB" / "rfb";
+    /// Finger.
+    Finger(recognise::Framed<recognise::Finger>) = "FINGER" / "finger";
     /// WebSocket.
     WebSocket(websocket::WebSocket) = "WEBSOCKET" / "websocket";
 }

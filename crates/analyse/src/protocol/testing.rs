@@ -6,6 +6,7 @@ use weir_wire::{Address, ConnId, Time, Uid, UidKey};
 use super::Analyze;
 use crate::Config;
 use crate::context::{Connection, Context, Side, Transport, Verdict};
+use crate::detect::Expected;
 use crate::file::Files;
 
 /// An analyser and its surroundings. Time stands where it is put.
@@ -15,6 +16,7 @@ pub(crate) struct Bench<A> {
     pub now: Time,
     pub verdict: Verdict,
     pub entries: Vec<Entry>,
+    pub expected: Expected,
     files: Files,
     config: Config,
     key: UidKey,
@@ -37,6 +39,7 @@ impl<A: Analyze> Bench<A> {
             now: start,
             verdict: Verdict::default(),
             entries: Vec::new(),
+            expected: Expected::default(),
             files: Files::new(),
             config: Config::default(),
             key: UidKey::default(),
@@ -49,6 +52,7 @@ impl<A: Analyze> Bench<A> {
             now: self.now,
             connection: &mut self.connection,
             files: &mut self.files,
+            expected: &mut self.expected,
             out: &mut out,
             config: &self.config,
             key: &self.key,
@@ -59,6 +63,7 @@ impl<A: Analyze> Bench<A> {
         self.verdict.confirmed |= said.confirmed;
         self.verdict.flipped ^= said.flipped;
         self.verdict.unknown_message |= said.unknown_message;
+        self.verdict.hand_over = self.verdict.hand_over.or(said.hand_over);
         self.verdict.violation = self.verdict.violation.take().or(said.violation);
         self.entries.extend(out.drain().map(|ordered| ordered.entry));
     }

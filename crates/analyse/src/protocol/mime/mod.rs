@@ -8,11 +8,13 @@ pub mod base64;
 pub mod content;
 pub mod filename;
 pub mod header;
+pub mod mail;
 pub mod token;
 pub mod transfer;
 
 pub use content::{Boundary, Content, Kind, TransferEncoding};
 pub use header::{Header, Line, Pending};
+pub use mail::Mail;
 pub use transfer::Transfer;
 
 /// Parts may be nested this deep (Zeek: `MIME::max_depth`); deeper ones are not taken apart.

@@ -198,12 +198,7 @@ impl Quic {
         let mut record = vec![0x16, 3, 3];
         record.extend((message.len() as u16).to_be_bytes());
         record.extend(message);
-        let own = std::mem::take(&mut cx.verdict);
-        self.tls.data(cx, side, &record);
-        let said = std::mem::replace(&mut cx.verdict, own);
-        if said.confirmed {
-            cx.connection.add_service("ssl");
-        }
+        self.tls.carried(cx, side, &record);
         let body = message.get(4..).unwrap_or_default();
         match kind {
             CLIENT_HELLO => {

@@ -118,6 +118,11 @@ impl Handshake {
         }
     }
 
+    /// Whether the session is complete.
+    pub const fn is_established(&self) -> bool {
+        self.established
+    }
+
     /// Whether the analysis is over: Zeek takes a confirmed analyser out once the session is established.
     pub const fn is_over(&self) -> bool {
         self.violated || self.skip || self.established && self.confirmed

@@ -82,6 +82,21 @@ impl Ssl {
         self.handshake.session = session;
     }
 
+    /// As [`Analyze::data`], for a protocol that carries TLS and has a verdict of its own.
+    pub fn carried(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
+        let own = std::mem::take(&mut cx.verdict);
+        self.data(cx, side, bytes);
+        let said = std::mem::replace(&mut cx.verdict, own);
+        if said.confirmed {
+            cx.connection.add_service("ssl");
+        }
+    }
+
+    /// Whether the session is complete as far as it can be seen.
+    pub const fn is_established(&self) -> bool {
+        self.handshake.is_established()
+    }
+
     /// Makes the record layer out of five bytes.
     fn head(&mut self, side: Side, [h0, h1, h2, h3, h4]: [u8; 5]) -> Result<Head, Refused> {
         let version = u16::from_be_bytes([h1, h2]);

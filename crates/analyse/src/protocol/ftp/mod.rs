@@ -1,0 +1,217 @@
+//! FTP: that it is spoken, the connections for data that it announces, and TLS inside of it.
+//!
+//! AUTH TLS leaves the rest of the connection to TLS; AUTH GSSAPI carries TLS in base 64 (GridFTP), next to which FTP goes on.
+//! Ports: 21, 2811/tcp. Signature: USER, and a greeting with an answer to it. Confirmed by the first command; violated by a reply
+//! without a code. Lines are bounded ([`MAX_LINE`]).
+//! Source: RFC 959, 2228, 2428, 4217; Zeek's src/analyzer/protocol/ftp and scripts/base/protocols/ftp.
+
+mod data;
+mod gssapi;
+pub mod parse;
+mod pending;
+mod telnet;
+#[cfg(test)]
+mod tests;
+
+pub use data::FtpData;
+
+use self::gssapi::Gssapi;
+use self::parse::{Command, Reply};
+use self::pending::Pending;
+use self::telnet::Telnet;
+use super::content_line::{ContentLine, Ends, Piece};
+use crate::context::{Context, Side};
+use crate::protocol::{Analyze, Kind};
+
+/// The analyser's name in weirds.
+const SOURCE: Option<&str> = Some("FTP");
+/// The name of what takes Telnet out of the stream.
+const NVT: Option<&str> = Some("NVT");
+/// Most bytes of a line.
+const MAX_LINE: usize = 1 << 16;
+/// Most bytes that are kept of what AUTH asks for.
+const MAX_MECHANISM: usize = 64;
+/// Most bytes of a command's name (Zeek: FTP::max_command_length).
+const MAX_COMMAND: usize = 100;
+
+/// The lines of one side.
+struct Half {
+    telnet: Telnet,
+    lines: ContentLine,
+}
+
+impl Half {
+    fn new() -> Self {
+        let mut lines = ContentLine::new(MAX_LINE);
+        lines.set_ends(Ends { cr: false, lf: true });
+        Self { telnet: Telnet::default(), lines }
+    }
+}
+
+/// The analyser.
+pub struct Ftp {
+    halves: [Half; 2],
+    confirmed: bool,
+    /// What the client asked for by AUTH.
+    auth: Vec<u8>,
+    gssapi: Option<Box<Gssapi>>,
+    pending: Pending,
+    /// The code of a reply of several lines, until its last.
+    continued: Option<u16>,
+    nul_told: bool,
+    over: bool,
+}
+
+impl Default for Ftp {
+    fn default() -> Self {
+        Self {
+            halves: [Half::new(), Half::new()],
+            confirmed: false,
+            auth: Vec::new(),
+            gssapi: None,
+            pending: Pending::default(),
+            continued: None,
+            nul_told: false,
+            over: false,
+        }
+    }
+}
+
+impl Ftp {
+    fn line(&mut self, cx: &mut Context<'_>, side: Side, line: &[u8], rest: usize) {
+        if line.is_empty() {
+            return;
+        }
+        let goes_on = if side.is_orig() { self.command(cx, line) } else { self.reply(cx, line, rest) };
+        if goes_on
+            && let Some(gssapi) = &mut self.gssapi
+            && gssapi.line(cx, side, line)
+            && let Some(mut gssapi) = self.gssapi.take()
+        {
+            gssapi.finish(cx);
+        }
+    }
+
+    /// A line of the client; answers whether it was understood.
+    fn command(&mut self, cx: &mut Context<'_>, line: &[u8]) -> bool {
+        let Some(command) = Command::parse(line) else {
+            if self.confirmed {
+                cx.weird("FTP_invalid_command", None, SOURCE);
+            }
+            return false;
+        };
+        if command.name.len() > MAX_COMMAND {
+            if self.confirmed {
+                let len = command.name.len().to_string();
+                cx.weird("FTP_max_command_length_exceeded", Some(len.into()), SOURCE);
+            }
+            return false;
+        }
+        self.confirmed = true;
+        cx.confirm();
+        if let Some(count) = self.pending.command() {
+            cx.weird("FTP_too_many_pending_commands", Some(count.to_string().into()), SOURCE);
+        }
+        let id = cx.connection.id;
+        match command.name.to_ascii_uppercase().as_slice() {
+            b"AUTH" => {
+                let len = command.argument.len().min(MAX_MECHANISM);
+                self.auth = command.argument.get(..len).unwrap_or_default().into();
+            }
+            b"PORT" => {
+                if let Some(to) = parse::port(command.argument) {
+                    cx.expected.announce(cx.now, &id, id.resp_h, to, Kind::FtpData);
+                }
+            }
+            b"EPRT" => {
+                if let Some(to) = parse::extended_port(command.argument) {
+                    cx.expected.announce(cx.now, &id, id.resp_h, to, Kind::FtpData);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// A line of the server, followed by `rest` bytes; answers whether it was understood.
+    fn reply(&mut self, cx: &mut Context<'_>, line: &[u8], rest: usize) -> bool {
+        let reply = match Reply::parse(line, self.continued) {
+            Ok(reply) => reply,
+            Err(reason) => {
+                cx.violate(reason, Some(line.into()));
+                return false;
+            }
+        };
+        self.continued = reply.continued;
+        let code = reply.code;
+        if code == 234 && self.auth == b"TLS" {
+            cx.hand_over(Some(Kind::Ssl), rest);
+            self.over = true;
+            return false;
+        }
+        if code == 334 && self.auth == b"GSSAPI" && self.gssapi.is_none() {
+            self.gssapi = Some(Box::default());
+        }
+        let intermediate = code == 0;
+        if !intermediate && self.continued.is_none() {
+            self.pending.reply();
+        }
+        let id = cx.connection.id;
+        let to = match code {
+            227 => parse::passive(reply.text),
+            229 => parse::extended_passive(reply.text).map(|port| (id.resp_h, port)),
+            _ => None,
+        };
+        if let Some(to) = to {
+            cx.expected.announce(cx.now, &id, id.orig_h, to, Kind::FtpData);
+        }
+        true
+    }
+}
+
+impl Analyze for Ftp {
+    fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
+        let mut whole = Vec::new();
+        let Some(half) = self.halves.get_mut(side.index()) else { return };
+        let had_nul = half.telnet.strip(bytes, &mut whole);
+        if had_nul && !std::mem::replace(&mut self.nul_told, true) {
+            cx.weird("NUL_in_line", None, NVT);
+        }
+        let mut rest = if whole.is_empty() && !half.telnet.changed() { bytes } else { whole.as_slice() };
+        while !self.over {
+            let Some(half) = self.halves.get_mut(side.index()) else { return };
+            let mut odd = Vec::new();
+            let piece = half.lines.next(&mut rest, &mut |name| odd.push(name));
+            for name in odd {
+                cx.weird(name, None, NVT);
+            }
+            match piece {
+                None => return,
+                Some(Piece::Line(line)) => self.line(cx, side, &line, rest.len()),
+                Some(Piece::Plain(_) | Piece::Over) => {}
+            }
+        }
+    }
+
+    fn gap(&mut self, _cx: &mut Context<'_>, _side: Side, _len: u64) {}
+
+    fn end(&mut self, cx: &mut Context<'_>, side: Side) {
+        if side.is_orig()
+            && !self.over
+            && let Some(half) = self.halves.first_mut()
+            && half.lines.end().is_some()
+        {
+            cx.weird("partial_ftp_request", None, SOURCE);
+        }
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        if let Some(gssapi) = &mut self.gssapi {
+            gssapi.finish(cx);
+        }
+    }
+
+    fn wants_payload(&self) -> bool {
+        !self.over
+    }
+}

@@ -1,0 +1,97 @@
+//! Telnet's commands taken out of a stream of text (RFC 854), and NUL after CR with them.
+
+/// Where in a command the stream is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    #[default]
+    Text,
+    /// After IAC.
+    Command,
+    /// After WILL, WONT, DO or DONT.
+    Option,
+    /// In a suboption.
+    Suboption,
+    /// After IAC in a suboption.
+    SuboptionCommand,
+}
+
+const IAC: u8 = 255;
+const SB: u8 = 250;
+
+/// What takes commands out of one side's stream.
+#[derive(Debug, Default)]
+pub struct Telnet {
+    state: State,
+    after_cr: bool,
+    /// The last call gave other bytes than it was given.
+    changed: bool,
+    /// A NUL was taken out; those that follow are text.
+    nul_seen: bool,
+}
+
+impl Telnet {
+    /// Puts the text of `bytes` into `out`, or nothing where all of it is text ([`Telnet::changed`]); answers whether there
+    /// was a NUL in it.
+    pub fn strip(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+        let plain = self.state == State::Text && memchr::memchr2(IAC, 0, bytes).is_none();
+        self.changed = !plain;
+        if plain {
+            self.after_cr = bytes.last() == Some(&b'\r');
+            return false;
+        }
+        let mut had_nul = false;
+        for byte in bytes {
+            match (self.state, *byte) {
+                (State::Text, IAC) => self.state = State::Command,
+                (State::Text, 0) if self.after_cr => {}
+                (State::Text, 0) if !self.nul_seen => {
+                    self.nul_seen = true;
+                    had_nul = true;
+                }
+                (State::Text, other) => out.push(other),
+                (State::Command, IAC) => {
+                    out.push(IAC);
+                    self.state = State::Text;
+                }
+                (State::Command, SB) => self.state = State::Suboption,
+                (State::Command, 251..=254) => self.state = State::Option,
+                (State::Suboption, IAC) => self.state = State::SuboptionCommand,
+                (State::Suboption, _) | (State::SuboptionCommand, IAC) => self.state = State::Suboption,
+                (State::Command | State::Option | State::SuboptionCommand, _) => self.state = State::Text,
+            }
+            self.after_cr = *byte == b'\r';
+        }
+        had_nul
+    }
+
+    /// Whether the last bytes were changed.
+    pub const fn changed(&self) -> bool {
+        self.changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_taken_out_wherever_they_are_cut() {
+        let stream = b"AB\xff\xf4\xff\xfb\x01C\xff\xfa\x01\xff\xff\x02\xff\xf0D\xff\xff\r\0E";
+        for piece in 1..stream.len() {
+            let (mut telnet, mut text) = (Telnet::default(), Vec::new());
+            for bytes in stream.chunks(piece) {
+                let mut out = Vec::new();
+                assert!(!telnet.strip(bytes, &mut out));
+                text.extend(if telnet.changed() { out } else { bytes.to_vec() });
+            }
+            assert_eq!(text, b"ABCD\xff\rE", "{piece}");
+        }
+    }
+
+    #[test]
+    fn the_first_nul_is_told_and_left_out() {
+        let (mut telnet, mut out) = (Telnet::default(), Vec::new());
+        assert!(telnet.strip(b"a\0b\0", &mut out));
+        assert_eq!(out, b"ab\0");
+    }
+}

@@ -1,0 +1,67 @@
+//! Tests of the analyser, fed by hand.
+
+use weir_record::Entry;
+
+use super::*;
+use crate::context::Transport;
+use crate::protocol::testing::Bench;
+
+fn bench() -> Bench<Pop3> {
+    let mut b = Bench::new(Pop3::default(), Transport::Tcp, 110);
+    b.data(Side::Resp, b"+OK ready\r\n");
+    b
+}
+
+#[test]
+fn a_mail_that_is_fetched_is_a_file() {
+    let mut b = bench();
+    b.data(Side::Orig, b"USER joe\r\n");
+    assert!(!b.verdict.confirmed);
+    b.data(Side::Resp, b"+OK\r\n");
+    assert!(b.verdict.confirmed);
+    b.data(Side::Orig, b"PASS x\r\nRETR 1\r\nLIST\r\n");
+    b.data(
+        Side::Resp,
+        b"+OK\r\n+OK 20 octets\r\nSubject: x\r\n\r\n..this is some text\r\n.\r\n+OK\r\n1 20\r\n.\r\n",
+    );
+    b.finish();
+    let mut seen = Vec::new();
+    for entry in &b.entries {
+        if let Entry::Files(f) = entry {
+            seen.push((f.seen_bytes, f.depth, f.is_orig, f.source.clone()));
+        }
+    }
+    assert_eq!(seen, [(21, 0, Some(false), Some("POP3".into()))]);
+    assert!(b.weirds().is_empty());
+}
+
+#[test]
+fn stls_leaves_the_rest_to_tls() {
+    let mut b = bench();
+    b.data(Side::Orig, b"STLS\r\n");
+    b.data(Side::Resp, b"+OK begin\r\n");
+    assert_eq!(b.verdict.hand_over.map(|h| h.to), Some(Some(Kind::Ssl)));
+}
+
+#[test]
+fn what_is_not_known_is_weird_and_a_reply_that_is_none_a_violation() {
+    let mut b = bench();
+    b.data(Side::Orig, b"FROB x\r\n");
+    b.data(Side::Resp, b"+ what\r\n");
+    assert_eq!(
+        b.verdict.violation.as_ref().map(|v| v.reason.clone()),
+        Some("unknown server command (+)".into())
+    );
+    let names: Vec<_> = b.weirds().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["pop3_client_command_unknown".into(), "pop3_server_command_unknown".into()]);
+}
+
+#[test]
+fn answers_to_challenges_are_no_commands() {
+    let mut b = bench();
+    b.data(Side::Orig, b"AUTH LOGIN\r\n");
+    b.data(Side::Resp, b"+ VXNlcg==\r\n");
+    b.data(Side::Orig, b"am9l\r\n");
+    b.data(Side::Resp, b"+OK\r\n");
+    assert!(b.weirds().is_empty() && b.verdict.violation.is_none());
+}

@@ -1,0 +1,95 @@
+//! Tests of the analyser, fed by hand.
+
+use weir_record::{Entry, Text};
+
+use super::*;
+use crate::context::Transport;
+use crate::protocol::testing::Bench;
+
+fn bench() -> Bench<Smtp> {
+    let mut b = Bench::new(Smtp::default(), Transport::Tcp, 25);
+    b.data(Side::Resp, b"220 weir.test\r\n");
+    b.data(Side::Orig, b"EHLO a\r\n");
+    b.data(Side::Resp, b"250-weir.test\r\n250 PIPELINING\r\n");
+    b
+}
+
+/// Depth, type, name and length of each file.
+fn files(b: &Bench<Smtp>) -> Vec<(u64, Option<Text>, Option<Text>, u64)> {
+    let mut all = Vec::new();
+    for entry in &b.entries {
+        if let Entry::Files(f) = entry {
+            all.push((f.depth, f.mime_type.clone(), f.filename.clone(), f.seen_bytes));
+        }
+    }
+    all
+}
+
+const MAIL: &[u8] = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\npreamble\r\n--b\r\n\r\n\
+hello, this is text\r\n--b\r\nContent-Type: image/gif; name=\"a.gif\"\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+R0lGODlhLi4uLg==\r\n--b--\r\n";
+
+#[test]
+fn the_parts_of_a_mail_are_files_however_the_stream_is_cut() {
+    for piece in [1, 7, usize::MAX] {
+        let mut b = bench();
+        let mut stream = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n".to_vec();
+        stream.extend(MAIL);
+        stream.extend(b".\r\nQUIT\r\n");
+        for bytes in stream.chunks(piece) {
+            b.data(Side::Orig, bytes);
+        }
+        b.data(Side::Resp, b"250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n221 bye\r\n");
+        b.finish();
+        assert!(b.verdict.confirmed && b.weirds().is_empty());
+        assert_eq!(
+            files(&b),
+            [
+                (2, Some("text/plain".into()), None, 19),
+                (3, Some("image/gif".into()), Some("a.gif".into()), 10),
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_mail_in_chunks_is_the_same() {
+    let mut b = bench();
+    b.data(Side::Orig, b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n");
+    let (first, second) = MAIL.split_at(100);
+    b.data(Side::Orig, b"BDAT 100\r\n");
+    b.data(Side::Orig, first);
+    b.data(Side::Orig, format!("BDAT {} LAST\r\n", second.len()).as_bytes());
+    b.data(Side::Orig, second);
+    b.data(Side::Orig, b"QUIT\r\n");
+    b.finish();
+    assert_eq!(files(&b).len(), 2);
+    assert!(b.weirds().is_empty());
+}
+
+#[test]
+fn starttls_leaves_the_rest_to_tls() {
+    let mut b = bench();
+    b.data(Side::Orig, b"STARTTLS\r\n");
+    b.data(Side::Resp, b"220 go ahead\r\n");
+    assert_eq!(b.verdict.hand_over.map(|h| h.to), Some(Some(Kind::Ssl)));
+    assert!(!b.analyser.wants_payload());
+}
+
+#[test]
+fn a_reply_without_a_code_is_a_violation() {
+    let mut b = bench();
+    b.data(Side::Resp, b"what?\r\n");
+    assert!(b.verdict.violation.is_some());
+}
+
+#[test]
+fn after_a_gap_a_reply_tells_where_the_session_is() {
+    let mut b = bench();
+    b.gap(Side::Orig, 100);
+    b.data(Side::Orig, b"DATA\r\n");
+    b.data(Side::Resp, b"354 go\r\n");
+    b.data(Side::Orig, b"\r\nhello, this is text\r\n.\r\n");
+    b.finish();
+    assert_eq!(files(&b).len(), 1);
+}
