@@ -85,7 +85,7 @@ impl Lane {
         {
             let deadline = flow.deadline(&self.shared.config);
             let timed_out = deadline <= now;
-            if !timed_out && !flow.is_reused_by(packet) {
+            if !timed_out && !flow.is_reused_by(packet, out) {
                 return index;
             }
             if let Some(flow) = self.flows.remove(index) {

@@ -1,10 +1,12 @@
 //! One connection of any transport: counts, state, streams and analysers, and its record.
 
 use weir_ledger::{Reason, StreamAccount};
-use weir_record::{Conn, ConnUid, Entries, Name, Set, Text};
+use weir_record::Entries;
 use weir_wire::tcp::TcpHeader;
 use weir_wire::udp::UdpHeader;
 use weir_wire::{ConnId, Direction, FlowKey, Interval, Packet, Role, Time, TunnelKind, Uid, UidKey};
+
+mod record;
 
 use super::History;
 use super::roles::{begins_with_responder, transport_of};
@@ -12,10 +14,15 @@ use crate::Config;
 use crate::context::{Connection, Context, Side, Transport, Verdict};
 use crate::detect::{self, Detection, Expected};
 use crate::file::Files;
-use crate::tcp::{Piece, State, Stream, Tcp};
+use crate::tcp::{Piece, Reuse, State, Stream, Tcp};
 
 /// How often a connection may move to another tunnel before Zeek says so.
 const MAX_TUNNEL_CHANGES: u32 = 5;
+
+/// So many FINs or RSTs of one side are a storm (Zeek: tcp_storm_thresh).
+const STORM: u32 = 1000;
+/// Those that are further apart are not (Zeek: tcp_storm_interarrival_thresh).
+const STORM_PAUSE: Interval = Interval::from_secs(1);
 
 /// What all flows of a lane share.
 pub struct Shared {
@@ -184,12 +191,19 @@ impl Flow {
         idle
     }
 
-    /// Whether `packet` begins another connection between the same endpoints.
-    pub fn is_reused_by(&self, packet: &Packet<'_>) -> bool {
+    /// Whether `packet` begins another connection between the same endpoints; if that is weird, it is told.
+    pub fn is_reused_by(&self, packet: &Packet<'_>, out: &mut Entries) -> bool {
         let Some(tcp) = &self.tcp else { return false };
         let Ok(header) = TcpHeader::parse(packet.transport()) else { return false };
-        let flags = header.flags();
-        flags.syn() && !flags.ack() && tcp.machine.is_reuse(self.side(packet.head.direction), header.seq())
+        let now = packet.head.time;
+        match tcp.machine.reuse(header.flags(), header.seq(), now.since(self.last)) {
+            Reuse::No => false,
+            Reuse::Yes => true,
+            Reuse::Weird(name) => {
+                self.weird(self.clock.max(now), name, Some("TCP"), out);
+                true
+            }
+        }
     }
 
     fn side(&self, direction: Direction) -> Side {
@@ -369,6 +383,7 @@ impl Flow {
         let len = claimed - header_len as u32;
         let captured = transport.get(header_len..).unwrap_or_default();
         let Some(tcp) = &mut self.tcp else { return Ok(()) };
+        let idle = packet.head.time.since(self.last);
         if !(tcp.machine.orig().closed && tcp.machine.resp().closed) {
             self.last = packet.head.time;
         }
@@ -377,6 +392,7 @@ impl Flow {
         for (name, source) in told.weirds {
             out.weird(now, Some((self.connection.uid, self.connection.id)), name, None, source);
         }
+        self.storm(side, &header, idle, now, out);
         let mut side = side;
         if told.flipped {
             self.exchange_counts();
@@ -398,6 +414,22 @@ impl Flow {
         self.take_flags(side, Taken { ip_bytes: u64::from(packet.head.ip_len), payload: 0 });
         self.close(side, told.close, now, shared, out);
         Ok(())
+    }
+
+    /// Very many FINs or RSTs that follow each other at once are weird.
+    fn storm(&self, side: Side, header: &TcpHeader<'_>, idle: Interval, now: Time, out: &mut Entries) {
+        let Some(end) = self.tcp.as_ref().and_then(|tcp| tcp.machine.ends.get(side.index())) else { return };
+        if idle >= STORM_PAUSE {
+            return;
+        }
+        let flags = header.flags();
+        for (is, count, name) in
+            [(flags.fin(), end.fins, "FIN_storm"), (flags.rst(), end.resets, "RST_storm")]
+        {
+            if is && count >= STORM {
+                self.weird(now, name, Some("TCP"), out);
+            }
+        }
     }
 
     fn acknowledged(&mut self, side: Side, to: u64, now: Time, shared: &mut Shared, out: &mut Entries) {
@@ -525,55 +557,6 @@ impl Flow {
             }
         }
         out.push(self.record(&shared.config));
-    }
-
-    fn record(&self, config: &Config) -> Conn {
-        let [orig_pkts, resp_pkts] = self.packets;
-        let [orig_ip_bytes, resp_ip_bytes] = self.ip_bytes;
-        let [orig_active, resp_active] = self.active;
-        let (state, [orig_bytes, resp_bytes]) = match (&self.tcp, self.connection.transport) {
-            (Some(tcp), _) => {
-                let (orig, resp) = (tcp.machine.orig(), tcp.machine.resp());
-                (tcp.machine.conn_state(self.history.letters()), [orig.size(resp), resp.size(orig)])
-            }
-            (None, Transport::Udp) => {
-                let state = match (orig_active, resp_active) {
-                    (true, true) => "SF",
-                    (true, false) => "S0",
-                    (false, true) => "SHR",
-                    (false, false) => "OTH",
-                };
-                (state, self.payload)
-            }
-            (None, _) => ("OTH", self.payload),
-        };
-        let duration = self.last.since(self.connection.start);
-        let lasted = duration.0 > 0;
-        let parents = || Set(self.parents.iter().copied().map(ConnUid).collect());
-        let letters = self.history.letters();
-        let id = self.connection.id;
-        Conn {
-            ts: self.connection.start,
-            uid: ConnUid(self.connection.uid),
-            id,
-            proto: Name(self.connection.transport.name()),
-            service: (!self.connection.services.is_empty())
-                .then(|| Text::from(self.connection.services.join(","))),
-            duration: lasted.then_some(duration),
-            orig_bytes: lasted.then_some(orig_bytes),
-            resp_bytes: lasted.then_some(resp_bytes),
-            conn_state: Some(Name(state)),
-            local_orig: Some(config.is_local(&id.orig_h)),
-            local_resp: Some(config.is_local(&id.resp_h)),
-            missed_bytes: self.missed,
-            history: (!letters.is_empty()).then(|| Text::from(letters)),
-            orig_pkts: Some(orig_pkts),
-            orig_ip_bytes: Some(orig_ip_bytes),
-            resp_pkts: Some(resp_pkts),
-            resp_ip_bytes: Some(resp_ip_bytes),
-            tunnel_parents: (!self.parents.is_empty()).then(parents),
-            ip_proto: Some(u64::from(self.key.protocol)),
-        }
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Endpoint {
     pub window_ack: u32,
     /// FINs sent.
     pub fins: u32,
+    /// RSTs sent.
+    pub resets: u32,
     /// One past the FIN, relative.
     pub fin: Option<i64>,
     /// Whether its end was told.

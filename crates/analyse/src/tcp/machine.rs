@@ -5,8 +5,8 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "each event concerns few of the states")]
 
-use weir_wire::Time;
 use weir_wire::tcp::{Flags, TcpHeader, TcpOption};
+use weir_wire::{Interval, Time};
 
 use super::endpoint::{Endpoint, State};
 use crate::context::Side;
@@ -15,8 +15,22 @@ use crate::flow::History;
 /// Beyond this, a number on a SYN or RST is not believed.
 const TOO_LARGE_DELTA: i64 = 1 << 20;
 
+/// A connection that begins again within this after its end does so early (Zeek: tcp_connection_linger).
+const LINGER: Interval = Interval::from_secs(5);
+
 /// A weird and the analyser that Zeek logs with it.
 pub type Oddity = (&'static str, Option<&'static str>);
+
+/// Whether a segment begins another connection between the same endpoints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reuse {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// It does, and that is weird.
+    Weird(&'static str),
+}
 
 /// What a segment told.
 #[derive(Debug, Default)]
@@ -89,20 +103,28 @@ impl Tcp {
         self.partial = false;
     }
 
-    /// Whether a SYN with number `seq` by `side` begins another connection between the same endpoints.
-    pub fn is_reuse(&self, side: Side, seq: u32) -> bool {
+    /// Whether a SYN begins another connection between the same endpoints, whoever sends it; `idle` is how long nothing came.
+    pub fn reuse(&self, flags: Flags, seq: u32, idle: Interval) -> Reuse {
         let [orig, resp] = &self.ends;
-        let own = if side.is_orig() { orig } else { resp };
-        let peer = if side.is_orig() { resp } else { orig };
-        if own.state == State::SynSent && peer.state == State::Reset {
+        if !flags.syn() || flags.ack() && !orig.is_inactive() {
+            return Reuse::No;
+        }
+        if orig.state == State::SynSent && resp.state == State::Reset {
             // Tried again after it was refused, often with the same number.
-            return true;
+            return Reuse::Yes;
         }
-        if own.is_inactive() || own.starts_at(seq) {
-            return false;
+        let reset = orig.state == State::Reset || resp.state == State::Reset;
+        if orig.closed && resp.closed {
+            let early = idle < LINGER && !reset;
+            return if early { Reuse::Weird("premature_connection_reuse") } else { Reuse::Yes };
         }
-        let over = |e: &Endpoint| matches!(e.state, State::Closed | State::Reset);
-        over(orig) || over(resp)
+        let first = if flags.ack() { resp } else { orig };
+        let swapped = !flags.ack() && first.state == State::SynAckSent && resp.is_inactive();
+        if first.is_inactive() || first.starts_at(seq) || swapped {
+            return Reuse::No;
+        }
+        let jumps = first.state == State::SynSent;
+        Reuse::Weird(if jumps { "SYN_seq_jump" } else { "active_connection_reuse" })
     }
 
     /// One segment with `len` bytes of payload by the IP header.
@@ -139,9 +161,10 @@ impl Tcp {
         }
         let (own, _) = self.pair(side);
         if flags.fin() {
-            own.fins += 1;
+            own.fins = own.fins.saturating_add(1);
             own.fin = Some(rel + space);
         }
+        own.resets = own.resets.saturating_add(u32::from(flags.rst()));
         let acked = self.acknowledge(&s, &mut told);
         let advanced = self.advance(&s, history);
         self.transition(&s, advanced, history, &mut told);

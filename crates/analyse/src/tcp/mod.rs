@@ -3,7 +3,9 @@
 mod endpoint;
 mod machine;
 mod reassembler;
+#[cfg(test)]
+mod tests;
 
 pub use endpoint::{Endpoint, Scaled, State};
-pub use machine::{Oddity, Tcp, Told};
+pub use machine::{Oddity, Reuse, Tcp, Told};
 pub use reassembler::{Piece, Stream};

@@ -78,6 +78,23 @@ impl Default for Ftp {
 }
 
 impl Ftp {
+    /// Text of `side`, which `more` bytes follow.
+    fn text(&mut self, cx: &mut Context<'_>, side: Side, mut text: &[u8], more: usize) {
+        while !self.over {
+            let Some(half) = self.halves.get_mut(side.index()) else { return };
+            let mut odd = Vec::new();
+            let piece = half.lines.next(&mut text, &mut |name| odd.push(name));
+            for name in odd {
+                cx.weird(name, None, NVT);
+            }
+            match piece {
+                None => return,
+                Some(Piece::Line(line)) => self.line(cx, side, &line, text.len() + more),
+                Some(Piece::Plain(_) | Piece::Over) => {}
+            }
+        }
+    }
+
     fn line(&mut self, cx: &mut Context<'_>, side: Side, line: &[u8], rest: usize) {
         if line.is_empty() {
             return;
@@ -170,26 +187,18 @@ impl Ftp {
 }
 
 impl Analyze for Ftp {
-    fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) {
-        let mut whole = Vec::new();
-        let Some(half) = self.halves.get_mut(side.index()) else { return };
-        let had_nul = half.telnet.strip(bytes, &mut whole);
-        if had_nul && !std::mem::replace(&mut self.nul_told, true) {
-            cx.weird("NUL_in_line", None, NVT);
-        }
-        let mut rest = if whole.is_empty() && !half.telnet.changed() { bytes } else { whole.as_slice() };
-        while !self.over {
+    fn data(&mut self, cx: &mut Context<'_>, side: Side, mut bytes: &[u8]) {
+        loop {
+            let mut text = Vec::new();
             let Some(half) = self.halves.get_mut(side.index()) else { return };
-            let mut odd = Vec::new();
-            let piece = half.lines.next(&mut rest, &mut |name| odd.push(name));
-            for name in odd {
-                cx.weird(name, None, NVT);
+            let left = half.telnet.strip(bytes, &mut text);
+            let text = if half.telnet.changed() { text.as_slice() } else { bytes };
+            self.text(cx, side, text, left.map_or(0, <[u8]>::len));
+            let Some(left) = left else { return };
+            if !std::mem::replace(&mut self.nul_told, true) {
+                cx.weird("NUL_in_line", None, NVT);
             }
-            match piece {
-                None => return,
-                Some(Piece::Line(line)) => self.line(cx, side, &line, rest.len()),
-                Some(Piece::Plain(_) | Piece::Over) => {}
-            }
+            bytes = left;
         }
     }
 

@@ -30,23 +30,23 @@ pub struct Telnet {
 }
 
 impl Telnet {
-    /// Puts the text of `bytes` into `out`, or nothing where all of it is text ([`Telnet::changed`]); answers whether there
-    /// was a NUL in it.
-    pub fn strip(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Puts the text of `bytes` into `out`, or nothing where all of it is text ([`Telnet::changed`]). Stops behind the first
+    /// NUL of the stream, and answers what is left then.
+    pub fn strip<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
         let plain = self.state == State::Text && memchr::memchr2(IAC, 0, bytes).is_none();
         self.changed = !plain;
         if plain {
             self.after_cr = bytes.last() == Some(&b'\r');
-            return false;
+            return None;
         }
-        let mut had_nul = false;
-        for byte in bytes {
+        for (at, byte) in bytes.iter().enumerate() {
             match (self.state, *byte) {
                 (State::Text, IAC) => self.state = State::Command,
                 (State::Text, 0) if self.after_cr => {}
                 (State::Text, 0) if !self.nul_seen => {
                     self.nul_seen = true;
-                    had_nul = true;
+                    self.after_cr = false;
+                    return bytes.get(at + 1..);
                 }
                 (State::Text, other) => out.push(other),
                 (State::Command, IAC) => {
@@ -61,7 +61,7 @@ impl Telnet {
             }
             self.after_cr = *byte == b'\r';
         }
-        had_nul
+        None
     }
 
     /// Whether the last bytes were changed.
@@ -81,7 +81,7 @@ mod tests {
             let (mut telnet, mut text) = (Telnet::default(), Vec::new());
             for bytes in stream.chunks(piece) {
                 let mut out = Vec::new();
-                assert!(!telnet.strip(bytes, &mut out));
+                assert_eq!(telnet.strip(bytes, &mut out), None);
                 text.extend(if telnet.changed() { out } else { bytes.to_vec() });
             }
             assert_eq!(text, b"ABCD\xff\rE", "{piece}");
@@ -91,7 +91,9 @@ mod tests {
     #[test]
     fn the_first_nul_is_told_and_left_out() {
         let (mut telnet, mut out) = (Telnet::default(), Vec::new());
-        assert!(telnet.strip(b"a\0b\0", &mut out));
+        let rest = telnet.strip(b"a\0b\0", &mut out).unwrap();
+        assert_eq!((out.as_slice(), rest), (&b"a"[..], &b"b\0"[..]));
+        assert_eq!(telnet.strip(rest, &mut out), None);
         assert_eq!(out, b"ab\0");
     }
 }

@@ -74,3 +74,22 @@ fn each_direction_of_a_data_connection_is_a_file() {
     seen.sort_by_key(|s| s.0);
     assert_eq!(seen, [(1, Some(true), None), (19, Some(false), Some("text/plain".into()))]);
 }
+
+// Found by fuzzing.
+#[test]
+fn a_nul_is_told_in_its_place_however_the_stream_is_cut() {
+    let stream = b"USER a\r\nxy\r\nUS\0ER b\rc\r\nz\0\r\n";
+    let told = |piece| {
+        let mut b = bench();
+        for bytes in stream.chunks(piece) {
+            b.data(Side::Orig, bytes);
+        }
+        b.weirds().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let whole = told(usize::MAX);
+    assert_eq!(whole.first(), Some(&"FTP_invalid_command".into()));
+    assert_eq!(whole.get(1), Some(&"NUL_in_line".into()));
+    for piece in 1..stream.len() {
+        assert_eq!(told(piece), whole, "{piece}");
+    }
+}
