@@ -5,8 +5,8 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "each event concerns few of the states")]
 
+use weir_wire::Time;
 use weir_wire::tcp::{Flags, TcpHeader, TcpOption};
-use weir_wire::{Interval, Time};
 
 use super::endpoint::{Endpoint, State};
 use crate::context::Side;
@@ -15,22 +15,8 @@ use crate::flow::History;
 /// Beyond this, a number on a SYN or RST is not believed.
 const TOO_LARGE_DELTA: i64 = 1 << 20;
 
-/// A connection that begins again within this after its end does so early (Zeek: tcp_connection_linger).
-const LINGER: Interval = Interval::from_secs(5);
-
 /// A weird and the analyser that Zeek logs with it.
 pub type Oddity = (&'static str, Option<&'static str>);
-
-/// Whether a segment begins another connection between the same endpoints.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reuse {
-    /// It does not.
-    No,
-    /// It does.
-    Yes,
-    /// It does, and that is weird.
-    Weird(&'static str),
-}
 
 /// What a segment told.
 #[derive(Debug, Default)]
@@ -101,30 +87,6 @@ impl Tcp {
         self.ends.reverse();
         self.seen.reverse();
         self.partial = false;
-    }
-
-    /// Whether a SYN begins another connection between the same endpoints, whoever sends it; `idle` is how long nothing came.
-    pub fn reuse(&self, flags: Flags, seq: u32, idle: Interval) -> Reuse {
-        let [orig, resp] = &self.ends;
-        if !flags.syn() || flags.ack() && !orig.is_inactive() {
-            return Reuse::No;
-        }
-        if orig.state == State::SynSent && resp.state == State::Reset {
-            // Tried again after it was refused, often with the same number.
-            return Reuse::Yes;
-        }
-        let reset = orig.state == State::Reset || resp.state == State::Reset;
-        if orig.closed && resp.closed {
-            let early = idle < LINGER && !reset;
-            return if early { Reuse::Weird("premature_connection_reuse") } else { Reuse::Yes };
-        }
-        let first = if flags.ack() { resp } else { orig };
-        let swapped = !flags.ack() && first.state == State::SynAckSent && resp.is_inactive();
-        if first.is_inactive() || first.starts_at(seq) || swapped {
-            return Reuse::No;
-        }
-        let jumps = first.state == State::SynSent;
-        Reuse::Weird(if jumps { "SYN_seq_jump" } else { "active_connection_reuse" })
     }
 
     /// One segment with `len` bytes of payload by the IP header.

@@ -3,9 +3,11 @@
 mod endpoint;
 mod machine;
 mod reassembler;
+mod reuse;
 #[cfg(test)]
 mod tests;
 
 pub use endpoint::{Endpoint, Scaled, State};
-pub use machine::{Oddity, Reuse, Tcp, Told};
+pub use machine::{Oddity, Tcp, Told};
 pub use reassembler::{Piece, Stream};
+pub use reuse::Reuse;
