@@ -188,17 +188,19 @@ impl Ftp {
 
 impl Analyze for Ftp {
     fn data(&mut self, cx: &mut Context<'_>, side: Side, mut bytes: &[u8]) {
-        loop {
+        // Line by line, so that what follows a line is known in bytes as they came.
+        while !bytes.is_empty() && !self.over {
+            let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+            let line = bytes.get(..end).unwrap_or(bytes);
             let mut text = Vec::new();
             let Some(half) = self.halves.get_mut(side.index()) else { return };
-            let left = half.telnet.strip(bytes, &mut text);
-            let text = if half.telnet.changed() { text.as_slice() } else { bytes };
-            self.text(cx, side, text, left.map_or(0, <[u8]>::len));
-            let Some(left) = left else { return };
-            if !std::mem::replace(&mut self.nul_told, true) {
+            let left = half.telnet.strip(line, &mut text);
+            let text = if half.telnet.changed() { text.as_slice() } else { line };
+            bytes = bytes.get(end - left.map_or(0, <[u8]>::len)..).unwrap_or_default();
+            self.text(cx, side, text, bytes.len());
+            if left.is_some() && !self.over && !std::mem::replace(&mut self.nul_told, true) {
                 cx.weird("NUL_in_line", None, NVT);
             }
-            bytes = left;
         }
     }
 

@@ -93,3 +93,13 @@ fn a_nul_is_told_in_its_place_however_the_stream_is_cut() {
         assert_eq!(told(piece), whole, "{piece}");
     }
 }
+
+// Found by fuzzing.
+#[test]
+fn what_was_left_to_tls_is_no_text_any_more() {
+    let mut b = bench();
+    b.data(Side::Orig, b"AUTH TLS\r\n");
+    b.data(Side::Resp, b"234 go ahead\r\n\x16\0\xff\xfb");
+    assert!(b.weirds().is_empty());
+    assert_eq!(b.verdict.hand_over.map(|h| h.rest), Some(4));
+}
