@@ -1,7 +1,7 @@
 //! Who may use whom, read from `cargo metadata`, so that it stays true (DESIGN, "Folders").
 //!
 //! `wire`, `ledger` and `record` use none of ours, except that `record` uses `wire` and its own derive. A hop uses those
-//! three and no other hop. Only `weir` sees every hop. Pure crates forbid unsafe code.
+//! three and no other hop. Only `weir` sees every hop. Pure crates forbid unsafe code. `lab` is for tests alone.
 
 use std::fs;
 
@@ -11,6 +11,9 @@ use serde::Deserialize;
 use crate::shell;
 
 const LEAVES: &[&str] = &["weir-wire", "weir-ledger", "weir-record"];
+
+/// What every crate may use for its tests, and none for anything else.
+const LAB: &str = "weir-lab";
 
 /// Crates whose `lib.rs` must forbid unsafe code.
 const PURE: &[&str] = &["wire", "ledger", "record", "decap", "spread", "analyse", "log"];
@@ -30,6 +33,7 @@ struct Package {
 struct Dependency {
     name: String,
     path: Option<String>,
+    kind: Option<String>,
 }
 
 /// Checks both rules, and names every breach.
@@ -54,6 +58,7 @@ fn forbidden(package: &Package) -> Vec<String> {
         .dependencies
         .iter()
         .filter(|used| used.path.is_some() && !allowed.contains(&used.name.as_str()))
+        .filter(|used| used.name != LAB || used.kind.as_deref() != Some("dev"))
         .map(|used| format!("{} may not use {}", package.name, used.name))
         .collect()
 }
@@ -62,7 +67,7 @@ fn forbidden(package: &Package) -> Vec<String> {
 fn allowed(name: &str) -> Option<&'static [&'static str]> {
     match name {
         "weir" | "xtask" => None,
-        "weir-wire" | "weir-ledger" | "weir-record-derive" => Some(&[]),
+        "weir-wire" | "weir-ledger" | "weir-record-derive" | LAB => Some(&[]),
         "weir-record" => Some(&["weir-wire", "weir-record-derive"]),
         _ => Some(LEAVES),
     }
@@ -73,7 +78,7 @@ mod tests {
     use super::*;
 
     fn package(name: &str, uses: &str) -> Package {
-        let used = Dependency { name: uses.to_owned(), path: Some(String::new()) };
+        let used = Dependency { name: uses.to_owned(), path: Some(String::new()), kind: None };
         Package { name: name.to_owned(), dependencies: vec![used] }
     }
 
@@ -85,6 +90,14 @@ mod tests {
             ["weir-analyse may not use weir-decap"]
         );
         assert!(forbidden(&package("weir", "weir-decap")).is_empty());
+    }
+
+    #[test]
+    fn the_lab_is_for_tests_alone() {
+        let mut tap = package("weir-tap", LAB);
+        assert_eq!(forbidden(&tap).len(), 1);
+        tap.dependencies.iter_mut().for_each(|used| used.kind = Some("dev".to_owned()));
+        assert!(forbidden(&tap).is_empty());
     }
 
     #[test]
