@@ -101,6 +101,8 @@ reasons! {
     // Policy and bounds.
     /// The user's filter did not select it.
     Filtered = "filtered",
+    /// Another tap's copy of the same packet has been let through.
+    Duplicate = "duplicate",
     /// The flow table is full and the packet would have begun a flow.
     FlowTableFull = "flow_table_full",
     /// The worker that held it panicked.

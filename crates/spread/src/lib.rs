@@ -10,10 +10,12 @@
 //!   `the_program_and_the_function_agree`); where they cannot, the module [`program`] says so.
 //! - A [`Balancer`] gives flows to targets outside of this process (`weir spread`), by a [`Maglev`] table and with a memory of
 //!   flows in progress.
+//! - A [`Deduplicator`] finds the copies of packets that several taps saw.
 //! - What belongs to a flow without being of it, an ICMP error, is found by [`flow_of`].
 #![forbid(unsafe_code)]
 
 mod balancer;
+mod duplicates;
 mod expression;
 mod hash;
 mod maglev;
@@ -21,6 +23,7 @@ pub mod program;
 mod quoted;
 
 pub use balancer::{Balancer, PINS};
+pub use duplicates::Deduplicator;
 pub use expression::filter_expression;
 pub use hash::{SpreadBy, hash, lane_of};
 pub use maglev::{MAX_TARGETS, Maglev, Target};
