@@ -68,10 +68,20 @@ impl<'a> GreHeader<'a> {
         self.flags & RESERVED != 0
     }
 
-    /// The key.
+    /// The key; of version 1 the length of the payload and the call (RFC 2637, 4.1).
     pub fn key(&self) -> Option<u32> {
-        let at = if self.flags & CHECKSUM == 0 { MIN_LEN } else { MIN_LEN + 4 };
-        if self.flags & KEY == 0 { None } else { be32(self.bytes, at) }
+        self.optional(KEY, CHECKSUM)
+    }
+
+    /// The sequence number (RFC 2890, 2.2: it counts the packets of one key from 0 on).
+    pub fn sequence(&self) -> Option<u32> {
+        self.optional(SEQUENCE, CHECKSUM | KEY)
+    }
+
+    /// The optional field of `flag`, which stands behind those of `before` that are there.
+    fn optional(&self, flag: u16, before: u16) -> Option<u32> {
+        let at = MIN_LEN + 4 * (self.flags & before).count_ones() as usize;
+        if self.flags & flag == 0 { None } else { be32(self.bytes, at) }
     }
 
     /// The length of the header with its optional fields.
@@ -96,7 +106,10 @@ mod tests {
         let header = GreHeader::parse(&bytes).unwrap();
         assert_eq!((header.version(), header.protocol(), header.key()), (0, protocol::ETHERNET, Some(7)));
         assert!(header.has_sequence() && !header.has_routing() && !header.has_reserved());
-        assert_eq!(header.inner(), Some(&[9][..]));
+        assert_eq!((header.inner(), header.sequence()), (Some(&[9][..]), Some(1)));
+        assert_eq!(GreHeader::parse(&bytes[..14]).unwrap().sequence(), None);
+        let bare = [0x10, 0, 0x88, 0xbe, 1, 2, 3, 4];
+        assert_eq!(GreHeader::parse(&bare).unwrap().sequence(), Some(0x0102_0304));
         assert_eq!(GreHeader::parse(&bytes[..15]).unwrap().inner(), None);
         assert_eq!(GreHeader::parse(&bytes[..9]).unwrap().key(), None);
         assert!(GreHeader::parse(&bytes[..3]).is_err());

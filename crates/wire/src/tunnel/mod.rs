@@ -3,6 +3,7 @@
 //! Where an RFC and practice differ, what Zeek accepts is accepted (src/packet_analysis/protocol).
 
 pub mod ayiya;
+pub mod erspan;
 pub mod geneve;
 pub mod gre;
 pub mod gtp;
@@ -10,6 +11,7 @@ pub mod teredo;
 pub mod vxlan;
 
 pub use ayiya::AyiyaHeader;
+pub use erspan::ErspanHeader;
 pub use geneve::GeneveHeader;
 pub use gre::GreHeader;
 pub use gtp::GtpHeader;
