@@ -60,7 +60,8 @@ impl Walker {
     /// Walks one frame and gives each packet found to `each`.
     pub fn frame(&mut self, link: LinkType, data: &[u8], mut each: impl FnMut(&weir_wire::Packet<'_>)) {
         let (sequence, wire_len) = (self.sequence, data.len() as u32);
-        let frame = Frame { time: self.now, tap: 0, sequence, link, wire_len, offload: Offload::default(), data };
+        let frame =
+            Frame { time: self.now, tap: 0, sequence, link, wire_len, offload: Offload::default(), data };
         let mut out = Output::default();
         self.decap.frame(&frame, &mut out);
         self.sequence += 1;

@@ -1,5 +1,5 @@
-//! What weir writes is what other programs read: serde_json and, where it is installed, Python with `zat` or its own
-//! `json`; and what was escaped can be told again.
+//! What weir writes is what other programs read: serde_json and, where they are there, Python with its own `json`, with
+//! `zat` and with `parsezeeklogs` (`cargo xtask test` installs both); and what was escaped can be told again.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "tests may fail")]
 
 use std::path::Path;
@@ -83,14 +83,15 @@ fn write(directory: &Path, format: Format) {
     logs.close().unwrap();
 }
 
-/// Runs Python on the log in `directory`; `None` where there is no Python, or `module` is missing.
+/// Runs Python on the log in `directory`; `None`, which is said, where there is no Python or `module` is missing.
 fn python(directory: &Path, module: &str, script: &str) -> Option<String> {
-    let has = Command::new("python3").args(["-c", &format!("import {module}")]).output().ok()?;
-    if !has.status.success() {
+    let python = std::env::var_os("WEIR_PYTHON").unwrap_or_else(|| "python3".into());
+    let has = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+    if !has.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: needs Python with {module}");
         return None;
     }
-    let run =
-        Command::new("python3").arg("-c").arg(script).arg(directory.join("weird.log")).output().unwrap();
+    let run = Command::new(&python).arg("-c").arg(script).arg(directory.join("weird.log")).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     Some(String::from_utf8(run.stdout).unwrap())
 }
@@ -132,6 +133,21 @@ fn zat_reads_a_log() {
     let script = "import sys\nfrom zat.zeek_log_reader import ZeekLogReader\n\
         print([(r['name'], r['id.orig_p']) for r in ZeekLogReader(sys.argv[1]).readrows()][2])";
     if let Some(answer) = python(home.path(), "zat.zeek_log_reader", script) {
-        assert_eq!(answer.trim(), "('bad', 40000)");
+        // Before that it says which file it reads.
+        assert_eq!(answer.lines().last(), Some("('bad', 40000)"), "{answer}");
+    }
+}
+
+#[test]
+fn parsezeeklogs_reads_both_formats() {
+    for format in [Format::Tsv, Format::Json] {
+        let home = tempfile::tempdir().unwrap();
+        write(home.path(), format);
+        let script = "import sys\nfrom parsezeeklogs import ParseZeekLogs\n\
+            rows = list(ParseZeekLogs(sys.argv[1], output_format='json', safe_headers=False))\n\
+            print(len([row for row in rows if row]), '2001:db8::1' in str(rows[2]))";
+        if let Some(answer) = python(home.path(), "parsezeeklogs", script) {
+            assert_eq!(answer.trim(), "3 True", "{format:?}");
+        }
     }
 }

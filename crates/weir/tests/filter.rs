@@ -21,7 +21,7 @@ fn filters(workers: u32, home: u32) -> Option<Vec<Filter>> {
     let made = (0..workers).map(|i| Filter::new(&filter_expression(i, workers, home)));
     match made.collect() {
         Err(FilterError::Library(why)) => {
-            eprintln!("not tested: {why}");
+            eprintln!("skipped: {why}");
             None
         }
         made => Some(made.unwrap()),
@@ -46,7 +46,7 @@ fn every_frame_is_taken_by_exactly_one_and_both_directions_by_the_same() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let corpus = here.ancestors().map(|dir| dir.join("shared/corpus/zeek/traces")).find(|dir| dir.is_dir());
     let Some(corpus) = corpus else {
-        eprintln!("not tested: there is no corpus");
+        eprintln!("skipped: there is no corpus");
         return;
     };
     let Some(mut filters) = filters(5, 2) else { return };
@@ -129,7 +129,7 @@ fn the_command_prints_text_that_tcpdump_takes_and_its_code() {
     assert!(ok && text == filter_expression(1, 3, 1) + "\n");
     let (ok, code, error) = weir(&["1/3", "-ddd"]);
     if error.contains("libpcap") {
-        eprintln!("not tested: {error}");
+        eprintln!("skipped: {error}");
         return;
     }
     assert!(ok, "{error}");

@@ -115,7 +115,7 @@ fn lab(home: &Path, programs: &str, script: &str) -> Option<Output> {
         format!("ip link > /dev/null && for p in tcpdump {programs}; do command -v $p || exit 1; done");
     let can = Command::new("unshare").args(["-n", "sh", "-c", &check]).output();
     if !can.is_ok_and(|output| output.status.success()) {
-        eprintln!("not tested: no network namespaces, or one of {programs} is not there");
+        eprintln!("skipped: no network namespaces, or one of {programs} is not there");
         return None;
     }
     captures(home);

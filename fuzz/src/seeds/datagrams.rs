@@ -14,7 +14,10 @@ pub fn quic() -> Vec<Seed> {
     let second = join(&[&[0xd0, 0x6b, 0x33, 0x43, 0xcf, 8], &id, &[0, 0, 40], &[0x5a; 40]]);
     let short = [0x41; 24];
     vec![
-        ("initial", script(0, &[Op::Data(Orig, &initial), Op::Data(Resp, &handshake), Op::Data(Orig, &short)])),
+        (
+            "initial",
+            script(0, &[Op::Data(Orig, &initial), Op::Data(Resp, &handshake), Op::Data(Orig, &short)]),
+        ),
         ("retry", script(0, &[Op::Data(Resp, &retry), Op::Data(Orig, &second), Op::Data(Resp, &[0; 9])])),
     ]
 }

@@ -28,13 +28,22 @@ pub fn smtp() -> Vec<Seed> {
         Op::Gap(Orig, 9),
         Op::Data(Resp, b"354 go\r\n"),
     ];
-    let tls = [hello, Op::Data(Orig, b"AUTH PLAIN\r\nSTARTTLS\r\n"), Op::Data(Resp, b"220 a\r\n334 b\r\n220 c\r\n")];
+    let tls = [
+        hello,
+        Op::Data(Orig, b"AUTH PLAIN\r\nSTARTTLS\r\n"),
+        Op::Data(Resp, b"220 a\r\n334 b\r\n220 c\r\n"),
+    ];
     vec![("data", script(SPLIT, &data)), ("chunks", script(SPLIT, &chunks)), ("tls", script(SPLIT, &tls))]
 }
 
 /// Sessions of POP3.
 pub fn pop3() -> Vec<Seed> {
-    let mail = [Op::Data(Resp, b"+OK\r\n"), Op::Data(Orig, b"RETR 1\r\nLIST\r\n"), Op::Data(Resp, b"+OK\r\n"), Op::Data(Resp, MAIL)];
+    let mail = [
+        Op::Data(Resp, b"+OK\r\n"),
+        Op::Data(Orig, b"RETR 1\r\nLIST\r\n"),
+        Op::Data(Resp, b"+OK\r\n"),
+        Op::Data(Resp, MAIL),
+    ];
     let login = [
         Op::Data(Resp, b"+OK\r\n"),
         Op::Data(Orig, b"USER a\r\nAUTH LOGIN\r\nFROB\r\nSTLS\r\n"),
@@ -67,7 +76,10 @@ pub fn recognise() -> Vec<Seed> {
         ("snmp", numbered(2, &[Op::Data(Resp, &[0x30, 5, 2, 1, 1, 4, 0])])),
         ("sip", numbered(5, &[Op::Data(Orig, b"INVITE sip:a@b SIP/2.0\r\n")])),
         ("ldap", numbered(8, &[Op::Data(Orig, &[0x30, 12, 2, 1, 1, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0])])),
-        ("mysql", numbered(9, &[Op::Data(Resp, &[3, 0, 0, 0, 10, b'8', 0]), Op::Data(Orig, &[2, 0, 0, 1, 5, 8])])),
+        (
+            "mysql",
+            numbered(9, &[Op::Data(Resp, &[3, 0, 0, 0, 10, b'8', 0]), Op::Data(Orig, &[2, 0, 0, 1, 5, 8])]),
+        ),
         ("modbus", numbered(12, &[Op::Data(Orig, &[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1])])),
         ("dnp3", numbered(13, &[Op::Data(Orig, &[5, 0x64, 5, 0xc9, 1, 0, 0, 4, 0, 0])])),
         ("rdp", numbered(18, &[Op::Data(Resp, &[3, 0, 0, 12, 2, 0xf0, 0x80, 0x7f, 0x66, b'M', b'c', b'D'])])),

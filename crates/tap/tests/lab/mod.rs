@@ -15,7 +15,7 @@ pub fn alone(test: impl FnOnce() + Send + 'static) {
     let thread = thread::spawn(|| {
         // SAFETY: no pointers; only this thread moves.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-            eprintln!("not tested: a network namespace needs CAP_SYS_ADMIN");
+            eprintln!("skipped: a network namespace needs CAP_SYS_ADMIN");
             return;
         }
         run("ip link set lo up");
