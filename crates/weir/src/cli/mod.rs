@@ -3,6 +3,7 @@
 pub mod filter;
 pub mod plan;
 pub mod sense;
+pub mod sources;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

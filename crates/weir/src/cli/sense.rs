@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::config::sense::Every;
 
+use super::sources::SourceArguments;
 use super::{Checksums, LogFormat, TenantBy};
 
 /// Shown below the options of `weir sense`.
@@ -23,24 +24,9 @@ Exit codes are those of `weir read`; 3 stands for a source that cannot be opened
 /// The options of `weir sense`. What is not given is as the configuration says.
 #[derive(Args, Debug, Default)]
 pub struct SenseArguments {
-    /// An interface to listen on; * and ? stand for any letters and one, `any` for all; repeatable
-    #[arg(short, long = "interface", value_name = "IF")]
-    pub interfaces: Vec<String>,
-    /// Streams of captures: tcp://0.0.0.0:PORT listens, tcp://HOST:PORT dials; repeatable
-    #[arg(long, value_name = "URL")]
-    pub pcap_over_ip: Vec<String>,
-    /// Receives VXLAN at this address and port [default: [::]:4789]; repeatable
-    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "[::]:4789")]
-    pub vxlan: Vec<String>,
-    /// Receives GENEVE at this address and port [default: [::]:6081]; repeatable
-    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "[::]:6081")]
-    pub geneve: Vec<String>,
-    /// Receives GRE and ERSPAN through a raw socket
-    #[arg(long)]
-    pub gre: bool,
-    /// Tunnels with these identifiers only (VNI, GRE key, ERSPAN session); repeatable
-    #[arg(long, value_name = "NUMBER")]
-    pub identifier: Vec<u32>,
+    /// What is read.
+    #[command(flatten)]
+    pub sources: SourceArguments,
     /// Where to write the logs [default: /var/log/weir as root, else ./logs]
     #[arg(short = 'l', long = "logs", value_name = "DIR")]
     pub directory: Option<PathBuf>,
@@ -56,18 +42,6 @@ pub struct SenseArguments {
     /// How the kernel splits the traffic of an interface among the workers
     #[arg(long, value_enum, value_name = "WAY")]
     pub balance: Option<Balance>,
-    /// Only frames that tcpdump's filter language selects; needs libpcap
-    #[arg(long, value_name = "EXPRESSION")]
-    pub filter: Option<String>,
-    /// Which frames of an interface are wanted
-    #[arg(long, value_enum)]
-    pub direction: Option<Direction>,
-    /// Frames for other hosts are not asked for
-    #[arg(long)]
-    pub no_promiscuous: bool,
-    /// Whose clock gives frames of an interface their time
-    #[arg(long, value_enum)]
-    pub timestamps: Option<Timestamps>,
     /// Workers are not bound to CPUs
     #[arg(long)]
     pub no_pin: bool,
@@ -123,30 +97,4 @@ pub enum Balance {
     #[value(name = "fanout=rollover")]
     #[serde(rename = "fanout=rollover")]
     Rollover,
-}
-
-/// Which frames of an interface are wanted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// What this host receives
-    In,
-    /// What it sends
-    Out,
-    /// Both
-    #[default]
-    Both,
-}
-
-/// Whose clock gives frames their time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Timestamps {
-    /// The kernel's
-    #[default]
-    Kernel,
-    /// The kernel's, when the driver handed the frame over
-    Software,
-    /// The network card's
-    Hardware,
 }

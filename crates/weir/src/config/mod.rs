@@ -17,7 +17,8 @@ use weir_wire::{Address, Interval, TenantId, UidKey};
 
 use crate::cli;
 use crate::cli::LogFormat;
-use crate::cli::sense::{Balance, Direction, Timestamps};
+use crate::cli::sense::Balance;
+use crate::cli::sources::{Direction, Timestamps};
 use sense::{Every, SenseConfig};
 
 /// The configuration of a run, checked.

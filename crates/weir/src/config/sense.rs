@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use weir_wire::Interval;
 
 use super::Setting;
-use crate::cli::sense::{Balance, Direction, SenseArguments, Timestamps};
+use crate::cli::sense::{Balance, SenseArguments};
+use crate::cli::sources::{Direction, SourceArguments, Timestamps};
 use crate::cli::{self, LogFormat};
 use crate::run::sense::Rotation;
 
@@ -97,13 +98,7 @@ impl SenseConfig {
     /// As the command line changes it. Sources on the command line stand in place of those in the file.
     pub fn change(&mut self, arguments: &SenseArguments) {
         let a = arguments;
-        if a.names_sources() {
-            (self.interfaces, self.pcap_over_ip) = (a.interfaces.clone(), a.pcap_over_ip.clone());
-            (self.vxlan, self.geneve, self.gre) = (a.vxlan.clone(), a.geneve.clone(), a.gre);
-        }
-        if !a.identifier.is_empty() {
-            self.identifiers.clone_from(&a.identifier);
-        }
+        self.listen_to(&a.sources);
         let path = |path: &Option<PathBuf>, to: &mut String| {
             if let Some(path) = path {
                 *to = path.to_string_lossy().into_owned();
@@ -115,12 +110,24 @@ impl SenseConfig {
         self.rotate = a.rotate.unwrap_or(self.rotate);
         self.workers = a.workers.unwrap_or(self.workers);
         self.balance = a.balance.unwrap_or(self.balance);
+        self.user = a.user.clone().unwrap_or_else(|| self.user.clone());
+        self.pin &= !a.no_pin;
+    }
+
+    /// As the command line of any command that listens changes it.
+    pub fn listen_to(&mut self, sources: &SourceArguments) {
+        let a = sources;
+        if a.names_any() {
+            (self.interfaces, self.pcap_over_ip) = (a.interfaces.clone(), a.pcap_over_ip.clone());
+            (self.vxlan, self.geneve, self.gre) = (a.vxlan.clone(), a.geneve.clone(), a.gre);
+        }
+        if !a.identifier.is_empty() {
+            self.identifiers.clone_from(&a.identifier);
+        }
         self.direction = a.direction.unwrap_or(self.direction);
         self.timestamps = a.timestamps.unwrap_or(self.timestamps);
         self.filter = a.filter.clone().unwrap_or_else(|| self.filter.clone());
-        self.user = a.user.clone().unwrap_or_else(|| self.user.clone());
         self.promiscuous &= !a.no_promiscuous;
-        self.pin &= !a.no_pin;
     }
 }
 
@@ -128,17 +135,6 @@ impl SenseConfig {
     /// When logs are rotated.
     pub const fn rotation(&self) -> Rotation {
         Rotation { every: self.rotate.0, compress: self.compress }
-    }
-}
-
-impl SenseArguments {
-    /// Whether the command line says what to read.
-    pub const fn names_sources(&self) -> bool {
-        self.gre
-            || !self.interfaces.is_empty()
-            || !self.pcap_over_ip.is_empty()
-            || !self.vxlan.is_empty()
-            || !self.geneve.is_empty()
     }
 }
 

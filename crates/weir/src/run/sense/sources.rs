@@ -10,7 +10,8 @@ use weir_tap::{
 };
 use wildmatch::WildMatch;
 
-use crate::cli::sense::{Balance, Direction, Timestamps};
+use crate::cli::sense::Balance;
+use crate::cli::sources::{Direction, Timestamps};
 use crate::config::sense::{SenseConfig, given};
 
 /// The sources of each worker, numbered over all workers.
