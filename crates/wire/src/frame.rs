@@ -43,8 +43,9 @@ impl LinkType {
 /// for a frame as it is on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Offload {
-    /// Into how many packets the card will cut this super-frame, or out of how many it made it; 0 where it is one.
-    pub segments: u16,
+    /// How many bytes of payload each packet has into which the card will cut this super-frame, or out of which it made it,
+    /// but for the last, which may have fewer; 0 where the frame is one packet.
+    pub segment_size: u16,
     /// The transport checksum is known to be good, or is not filled in yet: it says nothing and must not be checked.
     pub checksum_void: bool,
     /// This host sent the frame (`PACKET_OUTGOING`).

@@ -148,7 +148,7 @@ impl Header {
 
     fn offload(&self, block: &[u8]) -> Offload {
         let mut offload = Offload {
-            segments: 0,
+            segment_size: 0,
             checksum_void: self.status & (STATUS_CSUM_NOT_READY | STATUS_CSUM_VALID) != 0,
             outgoing: self.kind == PACKET_OUTGOING,
         };
@@ -169,8 +169,9 @@ impl Header {
             let words = block.get(self.mac + transport + 12).map_or(5, |byte| usize::from(byte >> 4));
             transport + words * 4
         };
-        let segments = self.len.saturating_sub(headers as u32).div_ceil(size);
-        offload.segments = if segments > 1 { segments.min(u32::from(u16::MAX)) as u16 } else { 0 };
+        if self.len.saturating_sub(headers as u32) > size {
+            offload.segment_size = size as u16;
+        }
         offload
     }
 
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_super_frame_tells_its_segments() {
+    fn a_super_frame_tells_the_size_of_its_segments() {
         let frame = [&ethernet()[..14], &[0x45; 20], &[0; 12], &[0x50], &[0; 7], &[0; 3001]].concat();
         let mut block = block(&frame, HW_ETHERNET, 0x0800, |block| {
             block[MAC - 10..MAC - 8].copy_from_slice(&[VNET_NEEDS_CSUM, 1]);
@@ -310,8 +311,8 @@ mod tests {
             block[58] = PACKET_OUTGOING;
         });
         let meta = take(&mut block, 0, true).unwrap().meta;
-        assert_eq!(meta.offload, Offload { segments: 4, checksum_void: true, outgoing: true });
-        assert_eq!(take(&mut block, 0, false).unwrap().meta.offload.segments, 0);
+        assert_eq!(meta.offload, Offload { segment_size: 1000, checksum_void: true, outgoing: true });
+        assert_eq!(take(&mut block, 0, false).unwrap().meta.offload.segment_size, 0);
     }
 
     proptest! {

@@ -8,7 +8,7 @@
 //! - When the interface goes down or away, [`receive`](LiveSource::receive) says so once, and goes on by itself when the
 //!   interface is there again: it has to be called for that.
 //!
-//! Super-frames (GSO, GRO) are taken whole; how many packets they stand for is in [`weir_wire::Offload`], except SCTP's,
+//! Super-frames (GSO, GRO) are taken whole; the size of the packets that they stand for is in [`weir_wire::Offload`], except SCTP's,
 //! which the kernel counts as dropped.
 //!
 //! Source: packet(7), Documentation/networking/packet_mmap.rst.
