@@ -71,6 +71,7 @@ fn build(walk: &Walk<'_>, packet: &IpPacket<'_>, ports: &Ports) -> Head {
         ttl: packet.ttl,
         ip_len: packet.ip_len,
         transport_at: packet.transport_at as u16,
+        link_len: link_len(walk, packet),
         depth: walk.depth,
         tunnel: walk.tunnel,
         parent: walk.parent,
@@ -78,6 +79,14 @@ fn build(walk: &Walk<'_>, packet: &IpPacket<'_>, ports: &Ports) -> Head {
         inner_vlan: walk.inner_vlan,
         reassembled: walk.reassembled,
         truncated: packet.is_truncated(),
+    }
+}
+
+/// See [`Head::link_len`].
+fn link_len(walk: &Walk<'_>, packet: &IpPacket<'_>) -> u16 {
+    match walk.ethernet_at {
+        0 => 0,
+        at => u16::try_from(packet.data.as_ptr().addr().wrapping_sub(at)).unwrap_or(0),
     }
 }
 

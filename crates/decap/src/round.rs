@@ -49,6 +49,9 @@ impl Round<'_> {
                 Step::Next(layer, bytes) if walk.layers < walk.config.max_depth => {
                     walk.layers += 1;
                     before = layer;
+                    if layer == Layer::Ethernet {
+                        walk.ethernet_at = bytes.as_ptr().addr();
+                    }
                     if layer == Layer::Ip {
                         match ip::parse(walk, self.fragments, bytes) {
                             Ok(packet) => self.transport(walk, &packet, emit),
@@ -116,5 +119,57 @@ impl Round<'_> {
         head.frame_bytes = credit.bytes;
         emit(head, packet.data);
         Step::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_wire::{Frame, LinkType, Offload, Role, Time, UidKey};
+
+    use crate::testing::{ethernet, packet, udp, v4, v4_fragment};
+    use crate::{Config, Decap, Output};
+
+    /// What [`weir_wire::Packet::ethernet`] says of the innermost packet of the last frame.
+    fn innermost(frames: &[Vec<u8>]) -> Option<Vec<u8>> {
+        let mut decap = Decap::new(Config::default(), UidKey::default());
+        let mut last = None;
+        for data in frames {
+            let (link, wire_len) = (LinkType::ETHERNET, data.len() as u32);
+            let frame = Frame {
+                time: Time(1),
+                tap: 0,
+                sequence: 0,
+                link,
+                wire_len,
+                offload: Offload::default(),
+                data,
+            };
+            let mut out = Output::default();
+            decap.frame(&frame, &mut out);
+            let packet = out.packets.iter().find(|packet| packet.head.role == Role::Innermost);
+            last = packet.and_then(|packet| packet.ethernet(data)).map(<[u8]>::to_vec);
+        }
+        last
+    }
+
+    #[test]
+    fn the_innermost_ethernet_header_is_found_with_its_tags_and_without_padding() {
+        let tagged = [&ethernet(0x8100, &[0, 9, 8, 0])[..], &packet()].concat();
+        assert_eq!(innermost(&[[&tagged[..], &[0; 6]].concat()]).unwrap(), tagged);
+        let vxlan = [&[8, 0, 0, 0, 0, 0, 7, 0][..], &tagged].concat();
+        let mut carrier = udp(&vxlan);
+        carrier[2..4].copy_from_slice(&4789u16.to_be_bytes());
+        assert_eq!(innermost(&[ethernet(0x0800, &v4(17, &carrier))]).unwrap(), tagged);
+    }
+
+    #[test]
+    fn ip_in_a_tunnel_has_no_ethernet_header_nor_has_what_was_put_together() {
+        let gre = [&[0, 0, 8, 0][..], &packet()].concat();
+        assert_eq!(innermost(&[ethernet(0x0800, &v4(47, &gre))]), None);
+        let whole = udp(&[b'x'; 24]);
+        let fragments = [(&whole[..16], 0, 0x2000), (&whole[16..], 2, 0)];
+        let frames =
+            fragments.map(|(part, units, flags)| ethernet(0x0800, &v4_fragment(17, part, units, flags)));
+        assert_eq!(innermost(&frames), None);
     }
 }

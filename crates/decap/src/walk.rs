@@ -103,6 +103,8 @@ pub(crate) struct Walk<'c> {
     pub tags: u8,
     /// The tenant, as far as the numbers passed so far tell.
     pub tenant: TenantId,
+    /// Where in memory the innermost Ethernet header starts, to be compared with where the IP header does; 0: nowhere.
+    pub ethernet_at: usize,
     /// How many tunnels are around the bytes in work.
     pub depth: u8,
     /// The innermost of them.
@@ -136,6 +138,7 @@ impl<'c> Walk<'c> {
             inner_vlan: 0,
             tags: 0,
             tenant: TenantId::default(),
+            ethernet_at: 0,
             depth: 0,
             tunnel: TunnelKind::None,
             parent: Uid::NONE,
@@ -162,6 +165,7 @@ impl<'c> Walk<'c> {
         self.tunnel = kind;
         self.parent = parent;
         self.tags = 0;
+        self.ethernet_at = 0;
         self.hosts = None;
         self.beyond = self.cut;
     }
@@ -203,6 +207,7 @@ impl<'c> Walk<'c> {
         self.credit += held;
         self.beyond = 0;
         self.cut = 0;
+        self.ethernet_at = 0;
         self.reassembled = true;
     }
 

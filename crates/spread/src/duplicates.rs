@@ -178,6 +178,7 @@ mod tests {
             ttl,
             ip_len: len,
             transport_at: 20,
+            link_len: 0,
             depth: 0,
             tunnel: TunnelKind::None,
             parent: Uid::NONE,

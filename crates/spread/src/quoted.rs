@@ -75,6 +75,7 @@ mod tests {
             ttl: 1,
             ip_len: 0,
             transport_at: 0,
+            link_len: 0,
             depth: 0,
             tunnel: TunnelKind::None,
             parent: Uid::NONE,

@@ -10,6 +10,7 @@ pub mod bytes;
 pub mod capture;
 pub mod checksum;
 pub mod flow;
+pub mod fragment;
 pub mod frame;
 pub mod icmp;
 pub mod ipv4;

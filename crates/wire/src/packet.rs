@@ -69,6 +69,9 @@ pub struct Head {
     pub ip_len: u32,
     /// Where the transport header starts in the packet's data: the IP header and its extension headers.
     pub transport_at: u16,
+    /// How many bytes before the IP header the innermost Ethernet header starts, in the frame that the packet was captured
+    /// in; 0 where there is none between it and the next tunnel outwards, or the packet was put together.
+    pub link_len: u16,
     /// How many tunnels are around it.
     pub depth: u8,
     /// The innermost tunnel around it.
@@ -119,6 +122,15 @@ impl Packet<'_> {
     /// The captured part of the transport header and its payload.
     pub fn transport(&self) -> &[u8] {
         self.data.bytes().get(self.head.transport_at as usize..).unwrap_or_default()
+    }
+
+    /// From the innermost Ethernet header to the end of the packet, where there is one; `frame` is the data of the frame that the
+    /// packet was found in.
+    pub fn ethernet<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {
+        let Data::Frame(ip) = &self.data else { return None };
+        let ip_at = ip.as_ptr().addr().checked_sub(frame.as_ptr().addr())?;
+        let start = ip_at.checked_sub(usize::from(self.head.link_len))?;
+        frame.get(start..ip_at + ip.len()).filter(|_| self.head.link_len > 0)
     }
 
     /// The length of transport header and payload that the IP header claims, captured or not; where it does not say
