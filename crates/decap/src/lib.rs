@@ -6,6 +6,7 @@
 //! is reported, follows Zeek (src/packet_analysis/protocol).
 #![forbid(unsafe_code)]
 
+pub mod carried;
 mod config;
 mod fragment;
 mod ip;
