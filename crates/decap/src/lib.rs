@@ -25,6 +25,7 @@ pub use output::Output;
 use weir_ledger::{Account, Reason};
 use weir_wire::{Data, Frame, Packet, Time, UidKey};
 
+use carried::Arrivals;
 use fragment::Fragments;
 use round::{End, Round};
 use tunnel::Tunnels;
@@ -39,13 +40,14 @@ pub struct Decap {
     account: Account,
     fragments: Fragments,
     tunnels: Tunnels,
+    arrivals: Arrivals,
 }
 
 impl Decap {
     /// Without memory of any frame. `key` makes the uids of the tunnels' connections.
     pub fn new(config: Config, key: UidKey) -> Self {
         let (fragments, tunnels) = (Fragments::new(&config), Tunnels::new(key));
-        Self { config, account: Account::default(), fragments, tunnels }
+        Self { config, account: Account::default(), fragments, tunnels, arrivals: Arrivals::default() }
     }
 
     /// Walks one frame; what is found is added to `out`.
@@ -69,6 +71,9 @@ impl Decap {
                 packets.push(Packet { head, data: Data::Joined(bytes.into()) });
             });
         }
+        if let Some(numbered) = &walk.numbered {
+            self.arrivals.note(numbered, frame.time);
+        }
         if let End::Dropped(reason) = end {
             let unknown = layer.is_none() && reason == Reason::MalformedIp;
             let credit = walk.take_credit();
@@ -89,6 +94,12 @@ impl Decap {
         self.fragments.clear();
         self.settle();
         self.tunnels.finish(&mut out.entries);
+    }
+
+    /// Which sequence numbers of tunnels came, to be handed over to [`carried::Carried`] now and then: when
+    /// [`Arrivals::is_full`], and at the end.
+    pub const fn arrivals(&mut self) -> &mut Arrivals {
+        &mut self.arrivals
     }
 
     /// The ledger of the decap hop.

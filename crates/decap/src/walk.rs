@@ -8,6 +8,7 @@ use weir_ledger::{Count, Reason};
 use weir_record::{Entries, Text, Weird};
 use weir_wire::{Address, ConnId, Frame, TenantId, Time, TunnelKind, Uid};
 
+use crate::carried::{Channel, Numbered, Session};
 use crate::config::{Config, TenantBy};
 
 /// Weirds of one frame that are reported at most. A fragment can overlap as many others as a datagram holds; a log that
@@ -115,6 +116,8 @@ pub(crate) struct Walk<'c> {
     pub reassembled: bool,
     /// Source and destination of the IP packet in work: whom a weird is about.
     pub hosts: Option<(Address, Address)>,
+    /// The number that the outermost tunnel gave the frame.
+    pub numbered: Option<Numbered>,
     /// Weirds reported so far.
     weirds: u8,
     /// What the frame still stands for in the ledger: its first innermost packet takes it all.
@@ -144,6 +147,7 @@ impl<'c> Walk<'c> {
             parent: Uid::NONE,
             reassembled: false,
             hosts: None,
+            numbered: None,
             weirds: 0,
             credit: Count::one(wire_len as u64),
         };
@@ -155,6 +159,14 @@ impl<'c> Walk<'c> {
     pub fn surrounded_by(&mut self, what: TenantBy, number: u32) {
         if self.config.tenants.by == what {
             self.tenant = self.config.tenants.of(number);
+        }
+    }
+
+    /// The tunnel that the walk is about to enter numbers its packets: it is what brought the frame here, if it is the outermost.
+    pub fn numbered_by(&mut self, channel: Channel, number: u64) {
+        if let (0, Some((source, destination))) = (self.depth, self.hosts) {
+            let session = Session { source, destination, channel };
+            self.numbered.get_or_insert(Numbered { session, number });
         }
     }
 

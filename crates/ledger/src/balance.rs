@@ -11,6 +11,9 @@ use crate::{Account, Count, Reason, StreamAccount};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hop {
+    /// What senders say they sent here, by the sequence numbers of their tunnels; all else stands in it as if it had come for
+    /// sure.
+    Carried,
     /// Frames read from captures or interfaces.
     Tap,
     /// From a frame to its innermost packet.
@@ -27,6 +30,7 @@ impl Hop {
     /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Carried => "carried",
             Self::Tap => "tap",
             Self::Decap => "decap",
             Self::Spread => "spread",

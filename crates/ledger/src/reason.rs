@@ -27,6 +27,9 @@ macro_rules! reasons {
 }
 
 reasons! {
+    // The way.
+    /// Its sender gave it a sequence number, which never came. Frames only, as nobody knows its length.
+    LostOnWay = "lost_on_way",
     // Sources.
     /// What a stream held that is no capture or contradicts its format: its bytes count as one frame.
     StreamDamaged = "stream_damaged",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weir_wire::{Interval, Time};
 
-use super::{AGAIN, BLOCK, Bits, CarriedCount, ENOUGH, FEW_BLOCKS, LATE, Run, Session, WINDOW};
+use super::{AGAIN, BLOCK, Bits, CarriedCount, Channel, ENOUGH, FEW_BLOCKS, LATE, Run, Session, WINDOW};
 
 /// Where numbers begin here, so that those before the first that came have room below it, also where 32 bits begin anew.
 const ORIGIN: u64 = 1 << 40;
@@ -165,8 +165,12 @@ impl Stretch {
     }
 
     /// What became of its packets.
-    pub fn count(&self) -> CarriedCount {
-        let sent = self.highest.saturating_sub(self.first) + 1;
+    pub fn count(&self, session: &Session) -> CarriedCount {
+        // A tap of weir begins with 0, so that the first ones are missed, too.
+        let from_the_start =
+            matches!(session.channel, Channel::Tap { .. }) && (ORIGIN..ORIGIN + SMALL).contains(&self.first);
+        let first = if from_the_start { ORIGIN } else { self.first };
+        let sent = self.highest.saturating_sub(first) + 1;
         CarriedCount {
             received: self.distinct,
             lost: sent.saturating_sub(self.distinct),

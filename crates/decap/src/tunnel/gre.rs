@@ -2,19 +2,15 @@
 //! (src/packet_analysis/protocol/gre/GRE.cc).
 
 use weir_ledger::Reason;
-use weir_wire::tunnel::{GreHeader, gre::protocol};
+use weir_wire::tunnel::{ErspanHeader, GreHeader, gre::protocol};
 
+use crate::carried::Channel;
 use crate::config::TenantBy;
 use crate::walk::{Layer, Step, Walk};
 
 const SOURCE: &str = "GRE";
 /// An Ethernet header.
 const ETHERNET: usize = 14;
-/// The header of ERSPAN type II.
-const ERSPAN2: usize = 8;
-/// The header of ERSPAN type III, and its optional part.
-const ERSPAN3: usize = 12;
-const ERSPAN3_MORE: usize = 8;
 /// Address, control and protocol of PPP.
 const PPP: usize = 4;
 
@@ -30,14 +26,15 @@ pub(super) enum Content<'a> {
 pub(super) fn content<'a>(walk: &mut Walk<'_>, bytes: &'a [u8]) -> Result<Content<'a>, Step<'a>> {
     let Ok(gre) = GreHeader::parse(bytes) else { return Err(truncated(walk)) };
     let inner = gre.inner().unwrap_or_default();
+    number(walk, &gre, inner);
     let version = gre.version();
     let found = match (version, gre.protocol()) {
-        (0, protocol::ETHERNET) => ethernet(inner, 0),
-        (0, protocol::ERSPAN) => ethernet(inner, if gre.has_sequence() { ERSPAN2 } else { 0 }),
-        (0, protocol::ERSPAN3) => {
-            let more = inner.get(ERSPAN3 - 1).is_some_and(|last| last & 1 == 1);
-            ethernet(inner, if more { ERSPAN3 + ERSPAN3_MORE } else { ERSPAN3 })
-        }
+        (0, protocol::ETHERNET) => ethernet(inner),
+        (0, protocol::ERSPAN | protocol::ERSPAN3) => match mirrored(&gre, inner) {
+            Some(header) => ethernet(header.inner()),
+            None if gre.protocol() == protocol::ERSPAN && !gre.has_sequence() => ethernet(inner),
+            None => None,
+        },
         (0, number) if is_wireless(number) => {
             if inner.is_empty() {
                 None
@@ -66,10 +63,29 @@ pub(super) fn content<'a>(walk: &mut Walk<'_>, bytes: &'a [u8]) -> Result<Conten
     }
 }
 
-/// An Ethernet frame with more than its header, behind `header` bytes.
-fn ethernet(inner: &[u8], header: usize) -> Option<Content<'_>> {
-    let frame = inner.get(header..).filter(|frame| frame.len() > ETHERNET)?;
-    Some(Content::Any(Layer::Ethernet, frame))
+/// The header of ERSPAN types II and III.
+fn mirrored<'a>(gre: &GreHeader<'_>, inner: &'a [u8]) -> Option<ErspanHeader<'a>> {
+    match gre.protocol() {
+        protocol::ERSPAN if gre.has_sequence() => ErspanHeader::parse_2(inner).ok(),
+        protocol::ERSPAN3 => ErspanHeader::parse_3(inner).ok(),
+        _ => None,
+    }
+}
+
+/// The sequence number of version 0 tells what was lost on the way. That of PPTP counts otherwise.
+fn number(walk: &mut Walk<'_>, gre: &GreHeader<'_>, inner: &[u8]) {
+    let Some(number) = gre.sequence().filter(|_| gre.version() == 0) else { return };
+    let channel = match (mirrored(gre, inner), gre.key()) {
+        (Some(header), _) => Channel::Erspan(header.session()),
+        (None, Some(key)) => Channel::Key(key),
+        (None, None) => Channel::Gre,
+    };
+    walk.numbered_by(channel, u64::from(number));
+}
+
+/// An Ethernet frame with more than its header.
+fn ethernet(frame: &[u8]) -> Option<Content<'_>> {
+    (frame.len() > ETHERNET).then_some(Content::Any(Layer::Ethernet, frame))
 }
 
 /// The packet in a PPP frame, whose address and control are there but may be anything.

@@ -7,13 +7,15 @@ use weir_ledger::Reason;
 use weir_record::{Analyzer, ConnUid, Name, Port};
 use weir_wire::flow::protocol;
 use weir_wire::tunnel::{
-    AyiyaHeader, GeneveHeader, GtpHeader, TeredoHeader, VxlanHeader, ayiya, geneve, gtp, teredo, vxlan,
+    AyiyaHeader, GeneveHeader, GtpHeader, Origin, TeredoHeader, VxlanHeader, ayiya, geneve, gtp, teredo,
+    vxlan,
 };
 use weir_wire::{ConnId, Head, Malformed, TunnelKind, ipv6, udp};
 
 use super::ip::check;
 use super::table::Flow;
 use super::{Inner, Over, Tunnels, is_too_deep};
+use crate::carried::Channel;
 use crate::config::TenantBy;
 use crate::ip::IpPacket;
 use crate::walk::{Layer, Step, Walk};
@@ -159,7 +161,7 @@ fn is_answer(from: u16, to: u16) -> bool {
 fn find<'a>(walk: &mut Walk<'_>, flow: &Flow, tunnel: Protocol, payload: &'a [u8]) -> Found<'a> {
     match tunnel {
         Protocol::Vxlan => in_vxlan(payload),
-        Protocol::Geneve => in_geneve(payload),
+        Protocol::Geneve => in_geneve(walk, payload),
         Protocol::Teredo => in_teredo(walk, flow, payload),
         Protocol::Ayiya => in_ayiya(payload),
         Protocol::Gtp => in_gtp(walk, payload),
@@ -175,7 +177,7 @@ fn in_vxlan(payload: &[u8]) -> Found<'_> {
     }
 }
 
-fn in_geneve(payload: &[u8]) -> Found<'_> {
+fn in_geneve<'a>(walk: &mut Walk<'_>, payload: &'a [u8]) -> Found<'a> {
     let header = match GeneveHeader::parse(payload) {
         Ok(header) => header,
         Err(Malformed::Version) => {
@@ -185,6 +187,10 @@ fn in_geneve(payload: &[u8]) -> Found<'_> {
         Err(Malformed::Length) => return Found::Violation("Geneve option header truncation"),
         Err(_) => return Found::Violation("Geneve header truncation"),
     };
+    if let Some(origin) = Origin::find(&header).filter(|_| walk.depth == 0) {
+        let channel = Channel::Tap { tap: origin.tap, start: u32::from(origin.epoch) };
+        walk.numbered_by(channel, origin.sequence);
+    }
     if header.inner().is_empty() {
         return Found::Empty(Some("geneve_empty_packet"));
     }

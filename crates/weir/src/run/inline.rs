@@ -1,11 +1,13 @@
 //! One lane: everything on the thread that reads.
 
+use weir_decap::carried::Carried;
 use weir_decap::{Decap, Output};
 use weir_ledger::Account;
 use weir_record::Entries;
 use weir_tap::FrameBatch;
 use weir_wire::Time;
 
+use super::carried::Senders;
 use super::logs::Logs;
 use super::read::{Ended, count_spread};
 use super::worker::Worker;
@@ -13,6 +15,7 @@ use super::worker::Worker;
 /// Decap and one lane.
 pub struct Inline {
     decap: Decap,
+    carried: Carried,
     spread: Account,
     worker: Worker,
     entries: Entries,
@@ -22,7 +25,14 @@ pub struct Inline {
 impl Inline {
     /// Without memory of any frame.
     pub fn new(decap: Decap, worker: Worker, logs: Logs) -> Self {
-        Self { decap, spread: Account::default(), worker, entries: Entries::default(), logs }
+        Self {
+            decap,
+            carried: Carried::default(),
+            spread: Account::default(),
+            worker,
+            entries: Entries::default(),
+            logs,
+        }
     }
 
     /// Takes a batch of frames all the way into the logs.
@@ -37,6 +47,9 @@ impl Inline {
         self.decap.advance(now, &mut out);
         self.worker.advance(now, &mut out.entries);
         self.entries = out.entries;
+        if self.decap.arrivals().is_full() {
+            self.carried.merge(self.decap.arrivals());
+        }
         self.write()
     }
 
@@ -45,6 +58,7 @@ impl Inline {
         let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
         out.entries.sequence = frames;
         self.decap.finish(&mut out);
+        self.carried.merge(self.decap.arrivals());
         self.entries = out.entries;
         self.write()?;
         self.entries.sequence = frames;
@@ -53,6 +67,7 @@ impl Inline {
         }
         self.write()?;
         Ok(Ended {
+            senders: Senders::from(&self.carried),
             decap: self.decap.account().clone(),
             spread: self.spread,
             lanes: self.worker.so_far(),

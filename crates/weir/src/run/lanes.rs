@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow};
+use weir_decap::carried::Carried;
 use weir_decap::{Decap, Output};
 use weir_ledger::Account;
 use weir_record::Entries;
@@ -21,6 +22,7 @@ use weir_spread::lane_of;
 use weir_tap::{Block, FrameBatch};
 use weir_wire::{Data, Head, Packet, Time};
 
+use super::carried::Senders;
 use super::deliver::{Delivery, Sender};
 use super::logs::{Logged, Logs};
 use super::merge::Merge;
@@ -55,6 +57,7 @@ enum Bytes {
 /// Decap, the queues and the threads.
 pub struct Lanes {
     decap: Decap,
+    carried: Carried,
     spread: Account,
     entries: Entries,
     loads: Vec<Vec<Cargo>>,
@@ -95,6 +98,7 @@ impl Lanes {
         let (spread, entries) = (Account::default(), Entries::default());
         Ok(Self {
             decap,
+            carried: Carried::default(),
             spread,
             entries,
             loads,
@@ -113,6 +117,9 @@ impl Lanes {
             self.decap.frame(&frame, &mut out);
         }
         self.decap.advance(now, &mut out);
+        if self.decap.arrivals().is_full() {
+            self.carried.merge(self.decap.arrivals());
+        }
         count_spread(&mut self.spread, &out.packets);
         let base = batch.block.bytes().as_ptr().addr();
         let lanes = self.loads.len();
@@ -138,6 +145,7 @@ impl Lanes {
         let mut out = Output { packets: Vec::new(), entries: mem::take(&mut self.entries) };
         out.entries.sequence = frames;
         self.decap.finish(&mut out);
+        self.carried.merge(self.decap.arrivals());
         self.entries = out.entries;
         self.sender.send(&mut self.entries, frames);
         // A lane ends when its queue does, and the writer when all who send to it have.
@@ -147,7 +155,8 @@ impl Lanes {
             lanes.merge(&thread.join().map_err(|_| anyhow!("a lane ended without its account"))?);
         }
         let logged = self.write_thread.join().map_err(|_| anyhow!("the writer of the logs panicked"))??;
-        Ok(Ended { decap: self.decap.account().clone(), spread: self.spread, lanes, logged })
+        let senders = Senders::from(&self.carried);
+        Ok(Ended { senders, decap: self.decap.account().clone(), spread: self.spread, lanes, logged })
     }
 }
 

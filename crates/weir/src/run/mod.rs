@@ -1,5 +1,6 @@
 //! What each subcommand does. Clocks, threads and terminals live here and nowhere else.
 
+mod carried;
 mod deliver;
 pub mod filter;
 mod inline;

@@ -12,6 +12,7 @@ use weir_record::Entries;
 use weir_tap::{Captures, Filter, FrameBatch, Options, Source};
 use weir_wire::{Packet, Time, UidKey};
 
+use super::carried::{SenderView, Senders};
 use super::inline::Inline;
 use super::lanes::Lanes;
 use super::logs::{Logged, Logs};
@@ -23,6 +24,8 @@ use crate::config::{self, Config};
 
 /// What the hops behind the tap leave behind.
 pub struct Ended {
+    /// Who numbers what he sends, and what of it was lost on the way.
+    pub senders: Senders,
     /// The ledger of decap.
     pub decap: Account,
     /// The ledger of spread.
@@ -127,7 +130,8 @@ fn run_decap(
     decap.finish(&mut out);
     out.entries.drain().try_for_each(|ordered| logs.write(&ordered))?;
     let decap = decap.account().clone();
-    Ok(Ended { decap, spread: Account::default(), lanes: Closed::default(), logged: logs.close()? })
+    let senders = Senders::default();
+    Ok(Ended { senders, decap, spread: Account::default(), lanes: Closed::default(), logged: logs.close()? })
 }
 
 /// Counts what goes through spread: everything, at once.
@@ -216,6 +220,9 @@ fn progress_bar(quiet: bool) -> ProgressBar {
 /// The summary, the ledger, and what they mean for the exit code.
 fn report(arguments: &ReadArguments, reader: &Reader, ended: &Ended) -> Exit {
     let mut balance = Balance::default();
+    if let Some(carried) = ended.senders.account(&reader.account) {
+        balance.add(Hop::Carried, &carried);
+    }
     balance.add(Hop::Tap, &reader.account);
     balance.add(Hop::Decap, &ended.decap);
     if arguments.stop_after.is_none() {
@@ -226,7 +233,7 @@ fn report(arguments: &ReadArguments, reader: &Reader, ended: &Ended) -> Exit {
     if !arguments.quiet {
         let span = reader.first.map(|first| (first, reader.now));
         let (directory, logged, lanes) = (arguments.directory.as_path(), &ended.logged, &ended.lanes);
-        let summary = Summary { span, directory, logged, lanes, balance: &balance };
+        let summary = Summary { span, directory, logged, lanes, balance: &balance, senders: &ended.senders };
         // Where standard error is closed nobody wants the summary.
         let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{summary}"));
     }
@@ -263,6 +270,8 @@ struct Ledger<'a> {
     #[serde(flatten)]
     balance: &'a Balance,
     limits: Limits,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    senders: Vec<SenderView>,
 }
 
 /// How often bounds were reached that frames and bytes do not show.
@@ -274,13 +283,13 @@ struct Limits {
 }
 
 impl<'a> Ledger<'a> {
-    const fn new(balance: &'a Balance, ended: &Ended) -> Self {
+    fn new(balance: &'a Balance, ended: &Ended) -> Self {
         let limits = Limits {
             connections_ended_early: ended.lanes.evicted,
             records_not_written: ended.logged.lost,
             repeats_forgotten: ended.logged.emptied,
         };
-        Self { balance, limits }
+        Self { balance, limits, senders: ended.senders.view() }
     }
 }
 

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use weir_ledger::{Account, Balance, Count, Reason};
+use weir_ledger::{Account, Balance, Count, Hop, Reason};
 use weir_record::LogKind;
 use weir_wire::Time;
 
+use super::carried::Senders;
 use super::logs::Logged;
 use super::worker::Closed;
 
@@ -22,11 +23,14 @@ pub struct Summary<'a> {
     pub lanes: &'a Closed,
     /// Whether all is accounted for.
     pub balance: &'a Balance,
+    /// Who numbers what he sends.
+    pub senders: &'a Senders,
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let read = self.balance.hops.first().map(|hop| hop.account.entered).unwrap_or_default();
+        let tap = self.balance.hops.iter().find(|hop| hop.hop == Hop::Tap);
+        let read = tap.map(|hop| hop.account.entered).unwrap_or_default();
         let count = |kind| self.logged.counts.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| *n);
         let flows = Grouped(count(LogKind::Conn));
         writeln!(f, "{} packets, {} bytes, {} flows", Grouped(read.frames), Grouped(read.bytes), flows)?;
@@ -43,6 +47,9 @@ impl fmt::Display for Summary<'_> {
         leaks.iter().try_for_each(|leak| writeln!(f, "  {leak}"))?;
         for hop in &self.balance.hops {
             writeln!(f, "  {:8}{}", hop.hop.name(), Line(&hop.account))?;
+            if hop.hop == Hop::Carried {
+                write!(f, "{}", self.senders)?;
+            }
         }
         let s = &self.balance.streams;
         write!(f, "  TCP     payload bytes {}: delivered {}", Grouped(s.entered), Grouped(s.delivered))?;
@@ -109,8 +116,6 @@ impl fmt::Display for Grouped {
 
 #[cfg(test)]
 mod tests {
-    use weir_ledger::Hop;
-
     use super::*;
 
     #[test]
@@ -132,6 +137,7 @@ mod tests {
             logged: &logged,
             lanes: &lanes,
             balance: &balance,
+            senders: &Senders::default(),
         };
         let text = summary.to_string();
         assert!(text.contains("12 345 packets, 1 000 000 bytes, 1 234 flows\n"), "{text}");
