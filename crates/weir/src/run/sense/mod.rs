@@ -11,9 +11,11 @@
 
 mod clock;
 mod exchange;
+mod hops;
 mod order;
 mod privileges;
 mod sources;
+mod status;
 mod worker;
 mod writer;
 
@@ -43,7 +45,8 @@ use crate::cli::sense::SenseArguments;
 use crate::config::Config;
 use crate::config::sense::{given, key_in};
 use sources::Opened;
-use worker::{Parts, Shared, Status, Thread};
+use status::Status;
+use worker::{Parts, Shared, Thread};
 pub use writer::Rotation;
 use writer::Written;
 

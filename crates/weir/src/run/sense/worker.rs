@@ -10,25 +10,22 @@
 //! other workers have for it, and ends all connections.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use weir_decap::{Decap, Output};
-use weir_ledger::{Account, Count, Hop, Reason};
-use weir_record::Entries;
-use weir_spread::lane_of;
-use weir_tap::{FrameBatch, LiveSource, Losses, Precision, Received};
+use weir_ledger::{Count, Reason};
+use weir_tap::{FrameBatch, LiveSource, Precision, Received};
 use weir_wire::UidKey;
 
 use super::super::complain;
 use super::super::deliver::Sender;
-use super::super::worker::{Closed, Worker, close_after_panic};
-use super::clock::LaneClock;
-use super::exchange::{Inbox, Outbox, PATIENCE, Parcel};
-use super::order::{HOLD, Order};
+use super::super::worker::Worker;
+use super::exchange::{Inbox, Outbox};
+use super::hops::{HopParts, Hops};
+use super::order::HOLD;
+use super::status::Status;
 
 /// How often accounts are published, records delivered and time-outs looked at while nothing comes.
 const TICK: Duration = Duration::from_millis(100);
@@ -53,23 +50,6 @@ pub struct Shared {
     pub mixed: bool,
 }
 
-/// What a worker tells of itself, ten times a second.
-#[derive(Clone, Default, Debug)]
-pub struct Status {
-    /// The ledger of the tap hop of its sources, kernel's drops included.
-    pub tap: Account,
-    /// The ledger of its decap.
-    pub decap: Account,
-    /// The ledger of spread.
-    pub spread: Account,
-    /// The ledgers of its lane.
-    pub closed: Closed,
-    /// Connections in its lane now.
-    pub flows: usize,
-    /// What was lost before its sources, as the kernel says.
-    pub losses: Losses,
-}
-
 /// One of the sources of a worker.
 struct Source {
     reader: Box<dyn LiveSource>,
@@ -88,28 +68,6 @@ pub struct Thread {
     shared: Arc<Shared>,
     batch: FrameBatch,
     tick_at: Instant,
-}
-
-/// What a batch goes through: apart from the sources, so that both can be borrowed at once.
-struct Hops {
-    decap: Decap,
-    /// The accounts of those before it that panicked.
-    decap_closed: Account,
-    decap_given: Count,
-    decap_panics: u64,
-    config: weir_decap::Config,
-    key: UidKey,
-    spread: Account,
-    worker: Worker,
-    outbox: Option<Outbox>,
-    entries: Entries,
-    clock: LaneClock,
-    /// Where packets wait for older ones; none where a flow comes from one source only.
-    order: Option<Order>,
-    index: usize,
-    workers: usize,
-    /// The largest sequence number that was given.
-    sequence: u64,
 }
 
 /// What a [`Thread`] is made of.
@@ -135,25 +93,10 @@ impl Thread {
     pub fn new(parts: Parts, shared: Arc<Shared>) -> Self {
         let (inbox, outbox) = parts.ends;
         let source = |(feed, reader)| Source { reader, feed, rests_until: None };
-        let hops = Hops {
-            decap: Decap::new(parts.config.clone(), parts.key),
-            decap_closed: Account::default(),
-            decap_given: Count::default(),
-            decap_panics: 0,
-            config: parts.config,
-            key: parts.key,
-            spread: Account::default(),
-            worker: parts.worker,
-            outbox: Some(outbox),
-            entries: Entries::default(),
-            clock: LaneClock::default(),
-            order: shared.mixed.then(Order::default),
-            index: parts.index,
-            workers: shared.status.len(),
-            sequence: 0,
-        };
+        let Parts { index, config, key, worker, .. } = parts;
+        let hops = Hops::new(HopParts { index, config, key, worker, outbox }, &shared);
         Self {
-            index: parts.index,
+            index,
             sources: parts.sources.into_iter().map(source).collect(),
             hops,
             inbox,
@@ -249,9 +192,9 @@ impl Thread {
     }
 
     fn deliver(&mut self, last: bool) {
-        let up_to = if last { u64::MAX } else { self.hops.sequence };
+        let (entries, sequence) = self.hops.records();
         // A writer that is gone has said why.
-        let _ = self.sender.send(&mut self.hops.entries, up_to);
+        let _ = self.sender.send(entries, if last { u64::MAX } else { sequence });
     }
 
     /// `last`: what the kernel still has will not be read.
@@ -300,7 +243,7 @@ impl Thread {
     fn finish(mut self) {
         self.hops.finish_decap();
         self.hops.send(u16::MAX, &self.inbox, self.shared.start);
-        self.hops.outbox = None;
+        self.hops.close_outbox();
         while let Ok(parcel) = self.inbox.wait(TICK) {
             if let Some(parcel) = parcel {
                 self.hops.parcel(parcel, self.shared.start);
@@ -315,204 +258,6 @@ impl Thread {
         self.deliver(true);
         self.publish(true);
     }
-}
-
-impl Hops {
-    /// Takes a batch of frames to the lanes of their flows.
-    fn batch(&mut self, batch: &mut FrameBatch, feed: u16, shared: &Shared, inbox: &Inbox) {
-        let at = now();
-        self.sequence = self.sequence.max(nanoseconds(shared.start, at));
-        for frame in &mut batch.frames {
-            self.sequence += 1;
-            frame.sequence = self.sequence;
-            frame.time = shared.precision.of(frame.time);
-        }
-        if let Some(latest) =
-            batch.frames.iter().map(|frame| frame.time).max().filter(|_| self.order.is_none())
-        {
-            self.clock.packet(latest, at);
-        }
-        let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
-        let mut frames = batch.iter();
-        loop {
-            let work = AssertUnwindSafe(|| {
-                let mut full = false;
-                for frame in frames.by_ref() {
-                    self.decap_given += Count::one(u64::from(frame.wire_len));
-                    self.decap.frame(&frame, &mut out);
-                    full |= self.packets(&mut out);
-                    if full {
-                        return true;
-                    }
-                }
-                false
-            });
-            match catch_unwind(work) {
-                Ok(false) => break,
-                Ok(true) => {
-                    self.entries = std::mem::take(&mut out.entries);
-                    self.send(feed, inbox, shared.start);
-                    out.entries = std::mem::take(&mut self.entries);
-                }
-                Err(_) => self.replace_decap(&mut out),
-            }
-        }
-        self.entries = out.entries;
-        self.send(feed, inbox, shared.start);
-    }
-
-    /// Takes the packets of a frame to their lanes; answers whether a load is large enough to go.
-    fn packets(&mut self, out: &mut Output<'_>) -> bool {
-        let Output { packets, entries } = out;
-        let mut full = false;
-        let (spread, outbox) = (&mut self.spread, &mut self.outbox);
-        let (index, workers, ordered) = (self.index, self.workers, self.order.is_some());
-        let own = packets.drain(..).filter(|packet| {
-            let count = Count::new(u64::from(packet.head.frames), packet.head.frame_bytes);
-            spread.enter(count);
-            let home = lane_of(&packet.head.key, workers);
-            match outbox {
-                Some(outbox) if home != index => {
-                    full |= outbox.load(home, packet);
-                    false
-                }
-                Some(outbox) if ordered => {
-                    spread.pass(count);
-                    full |= outbox.load(home, packet);
-                    false
-                }
-                Some(_) | None => {
-                    spread.pass(count);
-                    true
-                }
-            }
-        });
-        self.worker.packets(own, entries);
-        full
-    }
-
-    /// Sends what is loaded for others. While there is no room, the own parcels are worked on.
-    fn send(&mut self, feed: u16, inbox: &Inbox, start: Instant) {
-        let Some(mut outbox) = self.outbox.take() else { return };
-        let mut spread = std::mem::take(&mut self.spread);
-        let mut since = None;
-        outbox.send(feed, &mut spread, || {
-            if let Some(parcel) = inbox.take() {
-                self.parcel(parcel, start);
-            } else {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            now().duration_since(*since.get_or_insert_with(now)) < PATIENCE
-        });
-        self.spread = spread;
-        if let Some(order) = &mut self.order {
-            order.put(outbox.take_own(feed), now());
-        }
-        self.outbox = Some(outbox);
-    }
-
-    /// Takes what another worker received.
-    fn parcel(&mut self, parcel: Parcel, start: Instant) {
-        let at = now();
-        if let Some(order) = &mut self.order {
-            order.put(parcel, at);
-            return;
-        }
-        self.sequence = self.sequence.max(nanoseconds(start, at)) + 1;
-        let clock = &mut self.clock;
-        let packets = parcel.packets(self.sequence).inspect(|packet| clock.packet(packet.head.time, at));
-        self.worker.packets(packets, &mut self.entries);
-    }
-
-    /// Analyses what need not wait for older packets any longer.
-    fn release(&mut self, all: bool, start: Instant) {
-        let Some(order) = &mut self.order else { return };
-        let at = now();
-        self.sequence = self.sequence.max(nanoseconds(start, at)) + 1;
-        let (sequence, clock, worker, entries) =
-            (self.sequence, &mut self.clock, &mut self.worker, &mut self.entries);
-        order.release(at, all, |mut packet| {
-            packet.head.sequence = sequence;
-            clock.packet(packet.head.time, at);
-            worker.packets(std::iter::once(packet), entries);
-        });
-    }
-
-    /// Lets time pass.
-    fn advance(&mut self, at: Instant, start: Instant) {
-        self.sequence = self.sequence.max(nanoseconds(start, at));
-        self.entries.sequence = self.sequence;
-        let Some(now) = self.clock.now(at) else { return };
-        let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
-        if catch_unwind(AssertUnwindSafe(|| self.decap.advance(now, &mut out))).is_err() {
-            self.replace_decap(&mut out);
-        }
-        self.entries = out.entries;
-        self.worker.advance(now, &mut self.entries);
-    }
-
-    /// No frame comes any more.
-    fn finish_decap(&mut self) {
-        let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
-        if catch_unwind(AssertUnwindSafe(|| self.decap.finish(&mut out))).is_err() {
-            self.replace_decap(&mut out);
-        }
-        self.entries = out.entries;
-    }
-
-    /// No packet comes any more: ends connections, so many at a time. Answers whether there are more.
-    fn finish_lane(&mut self) -> bool {
-        self.sequence += 1;
-        self.entries.sequence = self.sequence;
-        self.clock.now(now()).is_some_and(|now| self.worker.finish(now, &mut self.entries))
-    }
-
-    /// Closes the account of a decap that panicked, and goes on with a new one. Packets that it had found are lost with it.
-    fn replace_decap(&mut self, out: &mut Output<'_>) {
-        out.packets.clear();
-        let mut account = self.decap.account().clone();
-        close_after_panic(&mut account, self.decap_given);
-        self.decap_closed.merge(&account);
-        self.decap_given = Count::default();
-        self.decap_panics += 1;
-        self.decap = Decap::new(self.config.clone(), self.key);
-    }
-
-    fn status(&self, status: &mut Status) {
-        status.decap = self.decap_closed.clone();
-        status.decap.merge(self.decap.account());
-        status.spread = self.spread.clone();
-        status.closed = self.worker.so_far();
-        status.closed.panics += self.decap_panics;
-        status.flows = self.worker.flows();
-    }
-}
-
-impl Status {
-    /// Adds what another worker tells.
-    pub fn merge(&mut self, other: &Self) {
-        self.tap.merge(&other.tap);
-        self.decap.merge(&other.decap);
-        self.spread.merge(&other.spread);
-        self.closed.merge(&other.closed);
-        self.flows += other.flows;
-        self.losses = self.losses.plus(other.losses);
-    }
-
-    /// The ledger, hop by hop.
-    pub fn balance(&self) -> weir_ledger::Balance {
-        let mut balance = weir_ledger::Balance::default();
-        balance.add(Hop::Tap, &self.tap);
-        balance.add(Hop::Decap, &self.decap);
-        balance.add(Hop::Spread, &self.spread);
-        balance.add(Hop::Analyse, &self.closed.account);
-        balance.streams = self.closed.streams;
-        balance
-    }
-}
-
-fn nanoseconds(start: Instant, at: Instant) -> u64 {
-    u64::try_from(at.saturating_duration_since(start).as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[allow(clippy::disallowed_methods, reason = "a worker lives by the clock")]

@@ -1,0 +1,46 @@
+//! What a worker tells of itself.
+
+use weir_ledger::{Account, Balance, Hop};
+use weir_tap::Losses;
+
+use super::super::worker::Closed;
+
+/// What a worker tells of itself, ten times a second.
+#[derive(Clone, Default, Debug)]
+pub struct Status {
+    /// The ledger of the tap hop of its sources, kernel's drops included.
+    pub tap: Account,
+    /// The ledger of its decap.
+    pub decap: Account,
+    /// The ledger of spread.
+    pub spread: Account,
+    /// The ledgers of its lane.
+    pub closed: Closed,
+    /// Connections in its lane now.
+    pub flows: usize,
+    /// What was lost before its sources, as the kernel says.
+    pub losses: Losses,
+}
+
+impl Status {
+    /// Adds what another worker tells.
+    pub fn merge(&mut self, other: &Self) {
+        self.tap.merge(&other.tap);
+        self.decap.merge(&other.decap);
+        self.spread.merge(&other.spread);
+        self.closed.merge(&other.closed);
+        self.flows += other.flows;
+        self.losses = self.losses.plus(other.losses);
+    }
+
+    /// The ledger, hop by hop.
+    pub fn balance(&self) -> Balance {
+        let mut balance = Balance::default();
+        balance.add(Hop::Tap, &self.tap);
+        balance.add(Hop::Decap, &self.decap);
+        balance.add(Hop::Spread, &self.spread);
+        balance.add(Hop::Analyse, &self.closed.account);
+        balance.streams = self.closed.streams;
+        balance
+    }
+}
