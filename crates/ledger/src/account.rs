@@ -2,12 +2,12 @@
 
 use std::ops::{AddAssign, SubAssign};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Reason;
 
 /// Frames and their wire bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Count {
     /// Frames.
     pub frames: u64,
@@ -122,7 +122,7 @@ impl Account {
 
 /// The equation of TCP payload, in bytes: `entered = delivered + duplicate + held + discarded`. Gaps are bytes that never
 /// entered, so they stand apart.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct StreamAccount {
     /// Payload bytes of TCP segments.
     pub entered: u64,

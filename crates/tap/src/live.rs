@@ -59,6 +59,11 @@ pub trait LiveSource: Send {
     /// What was lost so far.
     fn losses(&mut self) -> Losses;
 
+    /// How much of its ring or buffer is in use, 0 to 1; none where it does not know.
+    fn fill(&self) -> Option<f64> {
+        None
+    }
+
     /// The ledger of the tap hop of this source: frames entered, passed, and dropped by the source for a Reason.
     /// Losses in the kernel are not in it; the reader adds them.
     fn account(&self) -> &weir_ledger::Account;

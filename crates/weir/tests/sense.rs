@@ -23,6 +23,9 @@ fn logs(directory: &Path, without: &[&str]) -> BTreeMap<String, Vec<String>> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             continue;
         };
+        if path.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let fields = text.lines().find_map(|line| line.strip_prefix("#fields\t")).unwrap_or_default();
         let kept: Vec<bool> = fields.split('\t').map(|field| !without.contains(&field)).collect();

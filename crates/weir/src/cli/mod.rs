@@ -1,5 +1,6 @@
 //! The command line as it is written; what it means is checked in `config`.
 
+pub mod ctl;
 pub mod filter;
 pub mod plan;
 pub mod sense;
@@ -28,7 +29,8 @@ Exit codes:
   3  a capture could not be read, or not to its end; what had been read is logged
   4  the logs could not be written
   5  frames could not be sent, or not all of them (weir replay)
-  6  a plan could not be carried out; what had been done of it is taken back (weir plan)";
+  6  a plan could not be carried out; what had been done of it is taken back (weir plan)
+  7  no sensor answers (weir ctl)";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
@@ -55,6 +57,9 @@ pub enum Command {
     /// Listens on interfaces, streams and tunnels and writes Zeek's logs
     #[command(after_help = sense::EXAMPLES)]
     Sense(Box<sense::SenseArguments>),
+    /// Asks a running sensor what it does, or tells it what to do
+    #[command(after_help = ctl::EXAMPLES)]
+    Ctl(ctl::CtlArguments),
     /// Plays captures, or a stream of one, onto an interface, by their times
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),

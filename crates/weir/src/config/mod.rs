@@ -278,6 +278,9 @@ sections! {
         promiscuous: bool,
         /// Whose clock gives frames of an interface their time: "kernel", "software" or "hardware".
         timestamps: Timestamps,
+        /// The control socket, for weir ctl; "": /run/weir/sense.sock where logs are in /var/log/weir, else sense.sock beside
+        /// the logs.
+        control: String,
         /// Whether each worker is bound to a CPU.
         pin: bool,
         /// Whom root becomes once all is open; "": weir if there is such a user, else who called sudo, else nobody.

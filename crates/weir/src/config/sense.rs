@@ -48,6 +48,8 @@ pub struct SenseConfig {
     pub promiscuous: bool,
     /// Whose clock.
     pub timestamps: Timestamps,
+    /// The control socket; empty: where it usually is.
+    pub control: String,
     /// Whether workers are bound to CPUs.
     pub pin: bool,
     /// Whom root becomes; empty: see `weir sense --help`.
@@ -83,6 +85,7 @@ impl Default for SenseConfig {
             direction: Direction::default(),
             promiscuous: true,
             timestamps: Timestamps::default(),
+            control: String::new(),
             pin: true,
             user: String::new(),
             key_file: String::new(),

@@ -95,6 +95,11 @@ impl Logs {
         (moved, result.map_err(|error| self.fail(&error)))
     }
 
+    /// How many records each log has, and how many each lost, up to now.
+    pub fn so_far(&self) -> (Counts, Counts) {
+        (self.directory.counts(), self.directory.lost())
+    }
+
     /// Ends all logs. Answers how many records each has, how many each lost, and what went wrong with the last lines.
     pub fn end(mut self) -> (Counts, Counts, anyhow::Result<()>) {
         let result = self.directory.close().map_err(|error| anyhow!("{error}"));

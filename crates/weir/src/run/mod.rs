@@ -1,6 +1,7 @@
 //! What each subcommand does. Clocks, threads and terminals live here and nowhere else.
 
 mod carried;
+pub mod ctl;
 mod deliver;
 pub mod filter;
 mod inline;
@@ -34,6 +35,8 @@ pub enum Exit {
     Output,
     /// A plan could not be carried out, and is taken back.
     Plan,
+    /// No sensor answers.
+    Unreachable,
 }
 
 impl From<Exit> for ExitCode {
@@ -46,6 +49,7 @@ impl From<Exit> for ExitCode {
             Exit::Logs => 4,
             Exit::Output => 5,
             Exit::Plan => 6,
+            Exit::Unreachable => 7,
         })
     }
 }

@@ -57,6 +57,14 @@ impl Memory {
         Some(RingBlock { memory: Arc::clone(self), index, number: self.number(index) })
     }
 
+    /// How many blocks are not the kernel's.
+    pub fn used(&self) -> usize {
+        let is_used = |index: &usize| {
+            self.status(*index).is_some_and(|status| status.load(Ordering::Relaxed) & STATUS_USER != 0)
+        };
+        (0..self.blocks).filter(is_used).count()
+    }
+
     #[allow(unsafe_code, reason = "memory that the kernel writes")]
     fn status(&self, index: usize) -> Option<&AtomicU32> {
         (index < self.blocks).then(|| {

@@ -270,6 +270,11 @@ impl LiveSource for PacketRing {
         self.losses
     }
 
+    fn fill(&self) -> Option<f64> {
+        let used = self.live.as_ref()?.ready.memory.used();
+        Some(used as f64 / self.options.blocks.max(1) as f64)
+    }
+
     fn account(&self) -> &Account {
         &self.account
     }

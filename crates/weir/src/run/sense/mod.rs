@@ -10,10 +10,12 @@
 //! all connections into the logs; a second one ends the process at once.
 
 mod clock;
+pub mod control;
 mod exchange;
 mod hops;
 mod order;
 mod privileges;
+pub mod snapshot;
 mod sources;
 mod status;
 mod worker;
@@ -27,6 +29,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use clap::ValueEnum;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -44,11 +47,12 @@ use crate::cli::Checksums;
 use crate::cli::sense::SenseArguments;
 use crate::config::Config;
 use crate::config::sense::{given, key_in};
+use control::{Answer, Control, Job, Request};
 use sources::Opened;
 use status::Status;
 use worker::{Parts, Shared, Thread};
 pub use writer::Rotation;
-use writer::Written;
+use writer::{Writer, Written};
 
 /// Where the configuration of a machine is.
 const CONFIG: &str = "/etc/weir/weir.toml";
@@ -75,6 +79,7 @@ struct Sensor {
     directory: PathBuf,
     logs: Logs,
     ledger: Option<Ledger>,
+    control: Control,
     opened: Opened,
     signals: Signals,
     stop: Arc<AtomicBool>,
@@ -97,24 +102,24 @@ impl Sensor {
             .map_err(|error| (error, Exit::Usage))?;
         let (stop, signals) = listen().context("cannot listen for signals").map_err(|e| (e, Exit::Bug))?;
         let opened = sources::open(&config.sense, &config.decap, workers).map_err(|e| (e, Exit::Capture))?;
-        let directory = given(&config.sense.logs).map_or_else(
-            || PathBuf::from(if account.is_some() { "/var/log/weir" } else { "logs" }),
-            PathBuf::from,
-        );
+        let (directory, control) = places(&config, account.is_some());
         let ledger = arguments.ledger.as_deref().map(open_ledger).transpose().map_err(|e| (e, Exit::Logs))?;
-        let logs = open_logs(&directory, &config, account.as_ref()).map_err(|error| (error, Exit::Logs))?;
-        Ok(Self { config, key, directory, logs, ledger, opened, signals, stop })
+        let logs = make_logs(&directory, &config, account.as_ref()).map_err(|error| (error, Exit::Logs))?;
+        let control = Control::open(&control, account.as_ref()).map_err(|error| (error, Exit::Usage))?;
+        settle(&directory, &config, account.as_ref()).map_err(|error| (error, Exit::Logs))?;
+        Ok(Self { config, key, directory, logs, ledger, control, opened, signals, stop })
     }
 
     /// Works until told to stop.
     fn run(self, arguments: &SenseArguments) -> Exit {
-        let Self { config, key, directory, logs, ledger, opened, mut signals, stop } = self;
+        let Self { config, key, directory, logs, ledger, control, opened, mut signals, stop } = self;
         if !arguments.quiet {
             let (all, workers) = (opened.names.join(", "), opened.sources.len());
             tell(&format!("listening on {all} with {workers} workers, logs in {}", directory.display()));
         }
         let started = start(config, key, logs, opened, Arc::clone(&stop));
-        let (threads, shared) = match started {
+        let desk = |(threads, shared)| Ok((control.serve(&shared)?, threads, shared));
+        let (desk, threads, shared) = match started.and_then(desk) {
             Ok(started) => started,
             Err(error) => {
                 complain(&error);
@@ -130,7 +135,9 @@ impl Sensor {
                 }
             }
             let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
-            std::thread::sleep(LOOK);
+            if let Some(job) = desk.wait(LOOK) {
+                self::carry_out(job, &shared);
+            }
         }
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         stop.store(true, Ordering::Relaxed);
@@ -138,6 +145,23 @@ impl Sensor {
         let written = threads.writer.join();
         report(arguments.quiet, (&directory, ledger), &shared, dead, written.ok())
     }
+}
+
+/// Does what a client of the control socket asks.
+fn carry_out(Job { request, answer }: Job, shared: &Shared) {
+    let result = match request {
+        Request::Status => Answer::Error("the status is not asked of the main thread".into()),
+        Request::Stop => {
+            shared.stop.store(true, Ordering::Relaxed);
+            Answer::Ok("the sensor ends".into())
+        }
+        Request::Rotate => {
+            shared.rotate.store(true, Ordering::Relaxed);
+            Answer::Ok("the logs are moved aside within a second".into())
+        }
+    };
+    // A client that is gone need not know.
+    let _ = answer.send(result);
 }
 
 fn open_ledger(path: &Path) -> anyhow::Result<Ledger> {
@@ -168,23 +192,38 @@ fn listen() -> std::io::Result<(Arc<AtomicBool>, Signals)> {
     Ok((stop, Signals::new([SIGHUP])?))
 }
 
-/// Makes the directory of the logs where it is not there, and becomes `account`, who must be able to write there.
-fn open_logs(
+/// Where the logs go, and where the control socket is.
+fn places(config: &Config, as_root: bool) -> (PathBuf, PathBuf) {
+    let usual = PathBuf::from(if as_root { "/var/log/weir" } else { "logs" });
+    let directory = given(&config.sense.logs).map_or_else(|| usual.clone(), PathBuf::from);
+    let beside =
+        || if as_root && directory == usual { control::SOCKET.into() } else { directory.join(control::NAME) };
+    let control = given(&config.sense.control).map_or_else(beside, PathBuf::from);
+    (directory, control)
+}
+
+/// Makes the directory of the logs where it is not there.
+fn make_logs(
     directory: &Path,
     config: &Config,
     account: Option<&privileges::Account>,
 ) -> anyhow::Result<Logs> {
     let is_new = !directory.exists();
     let logs = Logs::create(directory, config.sense.format)?.going_on();
+    if let Some(account) = account.filter(|_| is_new) {
+        account.own(directory)?;
+    }
+    Ok(logs)
+}
+
+/// Becomes `account`, who must be able to write the logs.
+fn settle(directory: &Path, config: &Config, account: Option<&privileges::Account>) -> anyhow::Result<()> {
     if let Some(account) = account {
-        if is_new {
-            account.own(directory)?;
-        }
         privileges::drop_root(account, !config.sense.interfaces.is_empty())?;
     }
     privileges::may_write(directory)?;
     writer::set_aside(directory)?;
-    Ok(logs)
+    Ok(())
 }
 
 struct Threads {
@@ -202,14 +241,27 @@ fn start(
 ) -> anyhow::Result<(Threads, Arc<Shared>)> {
     let count = sources.len();
     let status = std::iter::repeat_with(Mutex::<Status>::default).take(count).collect();
-    let shared = Arc::new(Shared { stop, status, precision: Precision::Micros, start: now(), mixed });
+    let balance =
+        config.sense.balance.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
+    let shared = Arc::new(Shared {
+        stop,
+        status,
+        precision: Precision::Micros,
+        start: now(),
+        mixed,
+        balance,
+        logged: Mutex::default(),
+        rotate: AtomicBool::new(false),
+    });
     let analyse = Arc::new(config.analyse);
     let (queue, deliveries) = sync_channel(DELIVERIES * count);
     let thread = |name: String| std::thread::Builder::new().name(name);
     let format = logs.format();
     let rotation = config.sense.rotation();
     let (done, emptied): (Vec<_>, Vec<_>) = (0..count).map(|_| sync_channel(DELIVERIES)).unzip();
-    let writer = thread("write".into()).spawn(move || writer::write(&deliveries, &done, logs, rotation));
+    let to_tell = Arc::clone(&shared);
+    let write = move || writer::write(&deliveries, &done, Writer::new(logs, rotation, to_tell));
+    let writer = thread("write".into()).spawn(write);
     let writer = writer.context("cannot start a thread")?;
     let cpus = if config.sense.pin { cpus() } else { Vec::new() };
     let mut workers = Vec::new();

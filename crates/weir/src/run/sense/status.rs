@@ -1,6 +1,6 @@
 //! What a worker tells of itself.
 
-use weir_ledger::{Account, Balance, Hop};
+use weir_ledger::{Account, Balance, Count, Hop};
 use weir_tap::Losses;
 
 use super::super::worker::Closed;
@@ -20,6 +20,23 @@ pub struct Status {
     pub flows: usize,
     /// What was lost before its sources, as the kernel says.
     pub losses: Losses,
+    /// Each of its sources.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// What is to be told of a source.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// Its number among the sources of all workers.
+    pub number: u16,
+    /// What a user calls it.
+    pub name: String,
+    /// What it handed over.
+    pub received: Count,
+    /// What was lost before it.
+    pub losses: Losses,
+    /// How much of its ring is in use.
+    pub fill: Option<f64>,
 }
 
 impl Status {
@@ -31,6 +48,7 @@ impl Status {
         self.closed.merge(&other.closed);
         self.flows += other.flows;
         self.losses = self.losses.plus(other.losses);
+        self.sources.extend_from_slice(&other.sources);
     }
 
     /// The ledger, hop by hop.

@@ -25,7 +25,8 @@ use super::super::worker::Worker;
 use super::exchange::{Inbox, Outbox};
 use super::hops::{HopParts, Hops};
 use super::order::HOLD;
-use super::status::Status;
+use super::snapshot::LogSnapshot;
+use super::status::{SourceStatus, Status};
 
 /// How often accounts are published, records delivered and time-outs looked at while nothing comes.
 const TICK: Duration = Duration::from_millis(100);
@@ -48,6 +49,29 @@ pub struct Shared {
     pub start: Instant,
     /// Whether a flow may come from several sources, so that its packets have to be put in order.
     pub mixed: bool,
+    /// How traffic is split, as the user names it.
+    pub balance: String,
+    /// What the writer has published of each log.
+    pub logged: Mutex<Vec<LogSnapshot>>,
+    /// Set when logs shall be rotated now.
+    pub rotate: AtomicBool,
+}
+
+#[cfg(test)]
+impl Shared {
+    /// Of workers that have not told anything yet.
+    pub fn for_tests(workers: usize) -> Self {
+        Self {
+            stop: Arc::default(),
+            status: std::iter::repeat_with(Mutex::default).take(workers).collect(),
+            precision: Precision::Micros,
+            start: now(),
+            mixed: false,
+            balance: String::new(),
+            logged: Mutex::default(),
+            rotate: AtomicBool::new(false),
+        }
+    }
 }
 
 /// One of the sources of a worker.
@@ -200,7 +224,7 @@ impl Thread {
     /// `last`: what the kernel still has will not be read.
     fn publish(&mut self, last: bool) {
         let mut status = Status::default();
-        for Source { reader, .. } in &mut self.sources {
+        for Source { reader, feed, .. } in &mut self.sources {
             let losses = reader.losses();
             let taken = losses.dropped.saturating_add(reader.account().entered.frames);
             let left = Count::new(losses.seen.saturating_sub(taken), 0);
@@ -210,6 +234,13 @@ impl Thread {
             }
             status.tap.merge(reader.account());
             status.losses = status.losses.plus(losses);
+            status.sources.push(SourceStatus {
+                number: *feed,
+                name: reader.name().to_owned(),
+                received: reader.account().passed,
+                losses,
+                fill: reader.fill(),
+            });
         }
         let lost = Count::new(status.losses.dropped, 0);
         status.tap.enter(lost);

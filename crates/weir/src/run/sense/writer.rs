@@ -1,16 +1,21 @@
 //! The thread that writes the logs of a sensor: what cannot be written is counted, told of, and does not stop anything.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use weir_log::compress;
+use weir_record::LogKind;
 
 use super::super::complain;
 use super::super::deliver::Delivery;
 use super::super::logs::{Counts, Logs};
 use super::super::merge::Merge;
+use super::snapshot::LogSnapshot;
+use super::worker::Shared;
 
 /// How long a line may wait before those who follow the log see it.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -34,8 +39,10 @@ pub struct Written {
     pub lost: Counts,
 }
 
-struct Writer {
+/// Writes the logs, and knows when they are due.
+pub struct Writer {
     logs: Logs,
+    shared: Arc<Shared>,
     told: Option<Instant>,
     rotation: Rotation,
     rotate_at: Option<SystemTime>,
@@ -46,12 +53,9 @@ struct Writer {
 pub fn write(
     deliveries: &Receiver<Delivery>,
     sources: &[SyncSender<Delivery>],
-    logs: Logs,
-    rotation: Rotation,
+    mut writer: Writer,
 ) -> Written {
     let mut merge = Merge::new(sources.len());
-    let rotate_at = rotation.every.and_then(|every| next(every, wall()));
-    let mut writer = Writer { logs, told: None, rotation, rotate_at, press: None };
     let mut flush_at = now() + FLUSH;
     loop {
         match deliveries.recv_timeout(flush_at.saturating_duration_since(now())) {
@@ -86,9 +90,28 @@ pub fn write(
 }
 
 impl Writer {
+    /// For `logs`; what it has written it publishes in `shared`.
+    pub fn new(logs: Logs, rotation: Rotation, shared: Arc<Shared>) -> Self {
+        let rotate_at = rotation.every.and_then(|every| next(every, wall()));
+        Self { logs, shared, told: None, rotation, rotate_at, press: None }
+    }
+
+    /// Tells how many records each log has.
+    fn publish(&self) {
+        let (counts, lost) = self.logs.so_far();
+        let one = |((kind, written), (_, lost)): (&(LogKind, u64), &(LogKind, u64))| LogSnapshot {
+            log: kind.path().to_owned(),
+            written: *written,
+            lost: *lost,
+        };
+        let logged = counts.iter().zip(&lost).map(one).collect();
+        *self.shared.logged.lock().unwrap_or_else(PoisonError::into_inner) = logged;
+    }
+
     /// Does what is due once a second.
     fn second(&mut self) {
-        if self.rotate_at.is_some_and(|at| wall() >= at) {
+        let asked = self.shared.rotate.swap(false, Ordering::Relaxed);
+        if asked || self.rotate_at.is_some_and(|at| wall() >= at) {
             self.rotate_at = self.rotation.every.and_then(|every| next(every, wall()));
             let (moved, result) = self.logs.rotate();
             self.tell(result);
@@ -97,6 +120,7 @@ impl Writer {
             let result = self.logs.flush();
             self.tell(result);
         }
+        self.publish();
     }
 
     /// Has old logs compressed, by a thread of its own.
