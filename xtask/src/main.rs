@@ -6,6 +6,7 @@
 
 mod bench;
 mod conform;
+mod deb;
 mod docs;
 mod packages;
 mod sample;
@@ -43,6 +44,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Builds the Debian package into target/debian; needs cargo-deb
+    Deb {
+        /// With the release binary that is there
+        #[arg(long)]
+        built: bool,
+    },
     /// Captures samples/first.pcapng anew from real programs in network namespaces; needs root
     Sample,
     /// Measures what is promised of speed and memory, and prints the table that README quotes
@@ -67,6 +74,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Conform { bless } => conform::run(bless),
         Task::Docs { check } => docs::run(check),
+        Task::Deb { built } => deb::run(built),
         Task::Sample => sample::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Generate { kind } => bench::generate(&kind),

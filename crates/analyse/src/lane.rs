@@ -6,10 +6,11 @@ use weir_ledger::{Account, Count, StreamAccount};
 use weir_record::Entries;
 use weir_wire::{Packet, Role, Time, UidKey};
 
-use crate::Config;
+use crate::busiest::{Busiest, Watch};
 use crate::detect::Expected;
 use crate::file::Files;
 use crate::flow::{Flow, Shared, Table};
+use crate::{Config, Tally};
 
 /// So many connections are ended at once: their records, less than a KiB each, wait in memory.
 const PORTION: usize = 1024;
@@ -31,6 +32,7 @@ pub struct Lane {
     /// Connections that the end of the traffic ends.
     ending: Option<std::vec::IntoIter<Box<Flow>>>,
     evicted: u64,
+    watch: Watch,
 }
 
 impl Lane {
@@ -44,12 +46,14 @@ impl Lane {
                 files: Files::new(),
                 expected: Expected::default(),
                 streams: StreamAccount::default(),
+                tally: Tally::default(),
             },
             account: Account::default(),
             swept: i64::MIN,
             over: Vec::new(),
             ending: None,
             evicted: 0,
+            watch: Watch::default(),
         }
     }
 
@@ -66,6 +70,9 @@ impl Lane {
         let index = self.current(packet, out);
         let Some(flow) = self.flows.get_mut(index) else { return };
         let before = flow.deadline(&self.shared.config);
+        if let Some(times) = self.watch.wants() {
+            self.watch.count(&flow.key, flow.service(), u64::from(head.ip_len), times);
+        }
         let outcome = flow.packet(packet, &mut self.shared, out);
         let after = flow.deadline(&self.shared.config);
         if after < before {
@@ -100,6 +107,7 @@ impl Lane {
             flow.finish(now, &mut self.shared, out);
         }
         let flow = Box::new(Flow::new(packet, &self.shared.key));
+        self.shared.tally.begin(flow.transport());
         let deadline = flow.deadline(&self.shared.config);
         self.flows.insert(flow, deadline)
     }
@@ -111,6 +119,7 @@ impl Lane {
             return;
         }
         self.swept = second;
+        self.watch.second(second);
         let mut over = std::mem::take(&mut self.over);
         let config = Arc::clone(&self.shared.config);
         self.flows.expire(now, |flow| flow.deadline(&config), &mut over);
@@ -147,6 +156,18 @@ impl Lane {
     /// The ledger of TCP payload.
     pub const fn streams(&self) -> &StreamAccount {
         &self.shared.streams
+    }
+
+    /// What was counted beside.
+    pub fn tally(&self) -> Tally {
+        let [timers, waiting_timers] = self.flows.timers();
+        let [files, open_files, held_by_files] = self.shared.files.tally();
+        Tally { files, open_files, held_by_files, timers, waiting_timers, ..self.shared.tally }
+    }
+
+    /// Who and what has most of the traffic.
+    pub const fn busiest(&self) -> &Busiest {
+        self.watch.busiest()
     }
 
     /// How many connections there are now.

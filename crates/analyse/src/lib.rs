@@ -4,6 +4,7 @@
 //! packets; records go out through [`weir_record::Entries`]. What a field means is Zeek's decision.
 #![forbid(unsafe_code)]
 
+pub mod busiest;
 pub mod config;
 pub mod context;
 pub mod detect;
@@ -11,9 +12,12 @@ pub mod file;
 pub mod flow;
 mod lane;
 pub mod protocol;
+mod tally;
 pub mod tcp;
 pub mod x509;
 
+pub use busiest::Busiest;
 pub use config::Config;
 pub use context::{Connection, Context, HandOver, Side, Transport, Verdict};
 pub use lane::Lane;
+pub use tally::Tally;

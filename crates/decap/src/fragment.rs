@@ -152,6 +152,11 @@ impl Fragments {
         Step::Held
     }
 
+    /// What the fragments that wait cost, in bytes.
+    pub const fn memory(&self) -> usize {
+        self.cost
+    }
+
     /// Gives up the datagrams whose time is over at `now`.
     pub fn expire(&mut self, now: Time) {
         while let Some((place, key)) = self.order.first_key_value().map(|(p, k)| (*p, *k)) {

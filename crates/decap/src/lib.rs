@@ -107,6 +107,11 @@ impl Decap {
         &self.account
     }
 
+    /// Memory of the fragments that wait for others, in bytes.
+    pub const fn fragment_memory(&self) -> usize {
+        self.fragments.memory()
+    }
+
     /// Counts what the table of fragments gave up.
     fn settle(&mut self) {
         for (reason, count) in self.fragments.take_ended() {

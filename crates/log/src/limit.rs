@@ -101,6 +101,8 @@ const fn stream(kind: LogKind) -> &'static str {
         LogKind::Weird => "Weird::LOG",
         LogKind::Analyzer => "Analyzer::Logging::LOG",
         LogKind::Reporter => "Reporter::LOG",
+        LogKind::Stats => "Stats::LOG",
+        LogKind::CaptureLoss => "CaptureLoss::LOG",
     }
 }
 

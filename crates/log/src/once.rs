@@ -168,7 +168,9 @@ impl Once {
             | Entry::Ssh(_)
             | Entry::Quic(_)
             | Entry::Analyzer(_)
-            | Entry::Reporter(_) => true,
+            | Entry::Reporter(_)
+            | Entry::Stats(_)
+            | Entry::CaptureLoss(_) => true,
         }
     }
 

@@ -2,8 +2,10 @@
 
 use weir_wire::{ConnId, Time, Uid};
 
-use crate::{Analyzer, Conn, ConnUid, Dns, Field, Files, Http, Quic, Record, Reporter, Ssh, Ssl, Text};
-use crate::{Tunnel, Visitor, Weird, X509};
+use crate::{
+    Analyzer, CaptureLoss, Conn, ConnUid, Dns, Field, Files, Http, Quic, Record, Reporter, Ssh, Ssl, Text,
+};
+use crate::{Stats, Tunnel, Visitor, Weird, X509};
 
 macro_rules! entries {
     ($($kind:ident($held:ty),)+) => {
@@ -90,6 +92,8 @@ entries! {
     Weird(Box<Weird>),
     Analyzer(Box<Analyzer>),
     Reporter(Box<Reporter>),
+    Stats(Box<Stats>),
+    CaptureLoss(Box<CaptureLoss>),
 }
 
 /// A record and its place: by the frame that caused it. Entries of one lane are in this order; across lanes, the

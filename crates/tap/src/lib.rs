@@ -31,6 +31,7 @@ pub use captures::{Captures, Options, Progress, Source};
 pub use codec::Codec;
 pub use error::{ErrorKind, Flaw, TapError};
 pub use live::{LiveSource, Losses, Received};
+pub use sys::{Device, DeviceRing, Offloads, Queues};
 pub use sys::{Fanout, FanoutMode, PacketRing, RingClock, RingDirection, RingOptions, interfaces};
 pub use sys::{Filter, FilterError, listing, pcap_over_ip, tunnel_socket};
 pub use weir_wire::capture::{self as write, Endian, Precision};

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, ConfigCommand};
 
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
@@ -20,7 +20,9 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => run::replay::run(&arguments),
         Command::Plan(arguments) => run::plan::run(&arguments),
         Command::Filter(arguments) => run::filter::run(&arguments),
-        Command::Config => run::print::config(),
+        Command::Doctor(arguments) => run::doctor::run(&arguments),
+        Command::Config { command: None } => run::print::config(),
+        Command::Config { command: Some(ConfigCommand::Check { file }) } => run::print::check(&file),
         Command::Completions { shell } => run::print::completions(shell),
         Command::Man { directory } => run::print::man(directory.as_deref()),
     };

@@ -59,6 +59,8 @@ pub struct Files {
     /// The types of files that ended lately.
     ended: Vec<(FileHandle, Option<&'static str>)>,
     swept: Time,
+    /// Files that were begun.
+    begun: u64,
     /// Memory that decoders of content codings hold, all connections of the lane together.
     decoders: usize,
     /// The certificates that were read lately: files to Zeek, but with a log of their own.
@@ -69,6 +71,11 @@ impl Files {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Files that were begun, those that are not complete, and the bytes that they hold.
+    pub(crate) fn tally(&self) -> [u64; 3] {
+        [self.begun, self.table.len() as u64, self.held as u64]
     }
 
     /// Changes a file that is known. Answers whether it is complete then.
@@ -169,6 +176,7 @@ impl Context<'_> {
                 self.weird("too_many_files", None, None);
                 return FileUid(file.0);
             }
+            self.files.begun += 1;
             self.files.table.insert(file, File::new(info.clone(), self.now, &self.config.file));
         }
         let local_orig = self.is_local(info.sender);

@@ -14,6 +14,7 @@ use crate::Config;
 use crate::context::{Connection, Context, Side, Transport, Verdict};
 use crate::detect::{self, Detection, Expected};
 use crate::file::Files;
+use crate::tally::Tally;
 use crate::tcp::{Piece, Reuse, State, Stream, Tcp};
 
 /// How often a connection may move to another tunnel before Zeek says so.
@@ -36,6 +37,8 @@ pub struct Shared {
     pub expected: Expected,
     /// The ledger of TCP payload.
     pub streams: StreamAccount,
+    /// What was counted beside.
+    pub tally: Tally,
 }
 
 /// What one packet added to the counts of its side.
@@ -442,8 +445,11 @@ impl Flow {
             stream.begin_at(to);
             return;
         }
-        if to > stream.next() {
-            stream.acknowledged(to);
+        let gap = to > stream.next();
+        if stream.acknowledged(to) && tcp.machine.is_established() {
+            shared.tally.ack(gap);
+        }
+        if gap {
             self.drain(side, now, shared, out);
         }
     }
@@ -556,7 +562,18 @@ impl Flow {
                 stream.discard(&mut shared.streams);
             }
         }
+        shared.tally.end(self.connection.transport);
         out.push(self.record(&shared.config));
+    }
+
+    /// Its transport.
+    pub const fn transport(&self) -> Transport {
+        self.connection.transport
+    }
+
+    /// The first service that was confirmed; "" while there is none.
+    pub fn service(&self) -> &'static str {
+        self.connection.services.first().copied().unwrap_or_default()
     }
 }
 

@@ -40,6 +40,11 @@ impl Table {
         self.index.len()
     }
 
+    /// Deadlines so far, and those that wait.
+    pub const fn timers(&self) -> [u64; 2] {
+        self.wheel.counts()
+    }
+
     /// Where the flow with `key` is.
     pub fn find(&self, key: &FlowKey) -> Option<u32> {
         let hash = self.hasher.hash_one(key);

@@ -24,11 +24,15 @@ pub struct Wheel {
     slots: Vec<Vec<Ticket>>,
     /// The second up to which slots were emptied; `None` before the first packet.
     tick: Option<i64>,
+    /// Entries so far.
+    entered: u64,
+    /// Entries that wait.
+    waiting: u64,
 }
 
 impl Default for Wheel {
     fn default() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), tick: None }
+        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), tick: None, entered: 0, waiting: 0 }
     }
 }
 
@@ -41,7 +45,14 @@ impl Wheel {
         let slot = due.rem_euclid(SLOTS as i64) as usize;
         if let Some(slot) = self.slots.get_mut(slot) {
             slot.push(ticket);
+            self.entered += 1;
+            self.waiting += 1;
         }
+    }
+
+    /// Entries so far, and those that wait.
+    pub const fn counts(&self) -> [u64; 2] {
+        [self.entered, self.waiting]
     }
 
     /// Everything to be looked at by `now`, into `due`.
@@ -55,6 +66,7 @@ impl Wheel {
         for second in (to - steps + 1)..=to {
             let slot = second.rem_euclid(SLOTS as i64) as usize;
             if let Some(slot) = self.slots.get_mut(slot) {
+                self.waiting = self.waiting.saturating_sub(slot.len() as u64);
                 due.append(slot);
             }
         }

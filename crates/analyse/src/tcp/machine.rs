@@ -501,6 +501,11 @@ impl Tcp {
         own.state == State::Reset || peer.closed || peer.is_inactive()
     }
 
+    /// Whether both sides are in the middle of a connection whose handshake was seen.
+    pub fn is_established(&self) -> bool {
+        self.ends.iter().all(|end| end.state == State::Established)
+    }
+
     /// Whether a hole in the stream is one that Zeek counts: the connection is established or closes cleanly.
     pub fn reports_gaps(&self) -> bool {
         let [a, b] = &self.ends;

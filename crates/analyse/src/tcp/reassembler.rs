@@ -154,9 +154,11 @@ impl Stream {
         }
     }
 
-    /// The receiver has everything below `to`: a hole below it will not be filled.
-    pub fn acknowledged(&mut self, to: u64) {
+    /// The receiver has everything below `to`: a hole below it will not be filled. Whether that is news.
+    pub fn acknowledged(&mut self, to: u64) -> bool {
+        let news = to > self.acked;
         self.acked = self.acked.max(to);
+        news
     }
 
     /// What comes next, if it is there: held bytes whose turn has come, or a gap.
@@ -243,7 +245,7 @@ mod tests {
             for (op, at, len) in ops {
                 match op {
                     0..=2 => { s.segment(at, &vec![1; len], 200, &mut a); }
-                    3 => s.acknowledged(at),
+                    3 => { s.acknowledged(at); }
                     4 => { s.take(&mut a); }
                     _ => if len == 0 { s.skip(&mut a) },
                 }

@@ -3,6 +3,7 @@
 mod conn;
 mod dns;
 mod files;
+mod health;
 mod http;
 mod meta;
 mod quic;
@@ -12,6 +13,7 @@ mod ssl;
 pub use conn::{Conn, Tunnel};
 pub use dns::Dns;
 pub use files::Files;
+pub use health::{CaptureLoss, Stats};
 pub use http::Http;
 pub use meta::{Analyzer, Reporter, Weird};
 pub use quic::Quic;

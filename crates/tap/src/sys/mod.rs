@@ -1,5 +1,6 @@
 //! System calls: opening captures, mapping files, rings of interfaces, and libpcap's filters. Nothing else in this crate touches the system.
 
+mod device;
 mod filter;
 mod map;
 mod open;
@@ -7,6 +8,7 @@ pub mod pcap_over_ip;
 mod ring;
 pub mod tunnel_socket;
 
+pub use device::{Device, DeviceRing, Offloads, Queues};
 pub use filter::{Filter, FilterError, listing};
 pub(crate) use map::Map;
 pub(crate) use open::{Opened, open_file, open_stdin, size_of_file};

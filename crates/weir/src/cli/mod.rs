@@ -1,6 +1,7 @@
 //! The command line as it is written; what it means is checked in `config`.
 
 pub mod ctl;
+pub mod doctor;
 pub mod filter;
 pub mod plan;
 pub mod sense;
@@ -69,8 +70,16 @@ pub enum Command {
     /// Prints the filter of one of several workers that share an interface
     #[command(after_help = filter::EXAMPLES)]
     Filter(filter::FilterArguments),
-    /// Prints the default configuration, with comments
-    Config,
+    /// Tests what a sensor relies on, and says what to do about what it finds
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArguments),
+    /// Prints the default configuration, with comments, or checks one
+    #[command(args_conflicts_with_subcommands = true)]
+    Config {
+        /// What else to do
+        #[command(subcommand)]
+        command: Option<ConfigCommand>,
+    },
     /// Prints the completions of a shell
     Completions {
         /// The shell
@@ -80,6 +89,17 @@ pub enum Command {
     Man {
         /// Where to write the pages
         directory: Option<PathBuf>,
+    },
+}
+
+/// What `weir config` can do besides.
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Tells what is wrong with a configuration: line, column, reason; exit code 2 if something is
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
 }
 

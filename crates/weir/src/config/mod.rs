@@ -3,6 +3,8 @@
 //! Promises: what `weir config` prints is exactly the defaults, and says what each means (test
 //! `the_printed_configuration_is_the_default`); a key that is not known is an error, not ignored.
 
+pub mod check;
+pub mod fault;
 pub mod sense;
 
 use std::collections::HashMap;
@@ -19,7 +21,11 @@ use crate::cli;
 use crate::cli::LogFormat;
 use crate::cli::sense::Balance;
 use crate::cli::sources::{Direction, Timestamps};
+use fault::{Element, Fault, Faults, Place};
 use sense::{Every, SenseConfig};
+
+/// Where the configuration of a machine is.
+const USUAL: &str = "/etc/weir/weir.toml";
 
 /// The configuration of a run, checked.
 #[derive(Clone, Debug, Default)]
@@ -33,20 +39,33 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads `path`, or the configuration of this machine, if there is one, or takes the defaults.
+    pub fn usual(path: Option<&Path>) -> anyhow::Result<Self> {
+        let usual = Some(Path::new(USUAL)).filter(|path| path.exists());
+        Self::load(path.or(usual))
+    }
+
     /// Reads `path`, or takes the defaults.
     pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("{} is wrong", path.display()))
+        let text = text_of(path)?;
+        Ok(Self::parse(&path.display().to_string(), &text)?)
     }
 
-    /// Checks the text of a configuration.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let raw: Raw = toml::from_str(text)?;
+    /// Checks the text of a configuration, which the user calls `name`.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Faults> {
+        let wrong = |list| Faults { name: name.into(), text: text.into(), list };
+        let raw: Raw = toml::from_str(text).map_err(|error| wrong(vec![Fault::of_toml(&error, text)]))?;
         let mut config = Self::default();
-        raw.apply(&mut config)?;
-        Ok(config)
+        let mut found = Vec::new();
+        raw.apply(&mut config, &mut found);
+        found.extend(check::values(&config));
+        if found.is_empty() {
+            return Ok(config);
+        }
+        let mut list: Vec<_> = found.iter().map(|(place, what)| Fault::at(place, text, what)).collect();
+        list.sort_by_key(|fault: &Fault| fault.span.as_ref().map(|span| span.start));
+        Err(wrong(list))
     }
 
     /// Checksums of IP and of the transports are verified, or not.
@@ -65,6 +84,11 @@ impl Config {
             cli::TenantBy::Tap => TenantBy::Tap,
         };
     }
+}
+
+/// The text of the configuration in `path`.
+pub fn text_of(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The key of a site from its 32 hexadecimal digits.
@@ -133,7 +157,8 @@ impl Setting for Interval {
 impl Setting for Vec<(Address, u8)> {
     type Raw = Vec<String>;
     fn check(raw: Vec<String>) -> anyhow::Result<Self> {
-        raw.iter().map(|text| network(text)).collect()
+        let one = |(index, text): (usize, &String)| network(text).context(Element(index));
+        raw.iter().enumerate().map(one).collect()
     }
     fn show(&self) -> String {
         let one = |(address, length): &(Address, u8)| {
@@ -191,6 +216,14 @@ fn network(text: &str) -> anyhow::Result<(Address, u8)> {
     Ok((Address::from(address), length + more))
 }
 
+/// Where it is and what is wrong with it.
+fn wrong(section: &'static str, key: &'static str, error: &anyhow::Error) -> (Place, String) {
+    let element = error.downcast_ref::<Element>();
+    let causes = error.chain().skip(usize::from(element.is_some()));
+    let message = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    (Place { section, key, index: element.map(|element| element.0) }, message)
+}
+
 /// One struct for each table of the file, how it is checked, and how the defaults are shown.
 macro_rules! sections {
     ($($(#[doc = $about:literal])+ $section:ident: $raw:ident of $target:ty = $($at:ident).+ {
@@ -203,9 +236,8 @@ macro_rules! sections {
         }
 
         impl Raw {
-            fn apply(self, config: &mut Config) -> anyhow::Result<()> {
-                $(self.$section.apply(&mut config.$($at).+).context(concat!("in [", stringify!($section), "]"))?;)+
-                Ok(())
+            fn apply(self, config: &mut Config, found: &mut Vec<(Place, String)>) {
+                $(self.$section.apply(&mut config.$($at).+, found);)+
             }
         }
 
@@ -218,11 +250,13 @@ macro_rules! sections {
             }
 
             impl $raw {
-                fn apply(self, to: &mut $target) -> anyhow::Result<()> {
+                fn apply(self, to: &mut $target, found: &mut Vec<(Place, String)>) {
                     $(if let Some(raw) = self.$key {
-                        to.$key = <$of as Setting>::check(raw).context(stringify!($key))?;
+                        match <$of as Setting>::check(raw) {
+                            Ok(value) => to.$key = value,
+                            Err(error) => found.push(wrong(stringify!($section), stringify!($key), &error)),
+                        }
                     })+
-                    Ok(())
                 }
             }
         )+
@@ -375,25 +409,72 @@ mod tests {
     #[test]
     fn the_printed_configuration_is_the_default() {
         let text = default_text();
-        let parsed = Config::parse(&text).unwrap();
+        let parsed = Config::parse("weir.toml", &text).unwrap();
         assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
         assert!(text.contains("# Headers that are walked at most"), "{text}");
     }
 
     #[test]
     fn what_is_not_known_or_makes_no_sense_is_an_error_that_names_it() {
-        let wrong = |text: &str| format!("{:#}", Config::parse(text).unwrap_err());
-        assert!(wrong("[flow]\nmax_flow = 1").contains("max_flow"));
-        assert!(wrong("[tcp]\nmax_held_total = 0").contains("in [tcp]: max_held_total"));
-        assert!(wrong("[flow]\ntcp_inactivity = -1.0").contains("tcp_inactivity"));
-        assert!(wrong("[site]\nlocal_networks = [\"10.0.0.0/33\"]").contains("10.0.0.0/33"));
-        assert!(wrong("[tenants]\nmap = { x = 1 }").contains("\"x\""));
+        for (text, told) in [
+            (
+                "[flow]\nmax_flow = 1",
+                "weir.toml:2:1: in [flow]: there is no key max_flow\n    │\n  2 │ max_flow = 1\n    │ ^^^^^^^^ did you mean max_flows?",
+            ),
+            (
+                "[flows]\n",
+                "weir.toml:1:2: there is no table flows\n    │\n  1 │ [flows]\n    │  ^^^^^ did you mean flow?",
+            ),
+            ("\n\nsense = 7", "weir.toml:3:9: invalid type: integer `7`, expected "),
+            ("[tcp]\nmax_held_total = 0", "weir.toml:2:18: in [tcp]: max_held_total: 0 is no limit"),
+            (
+                "[tcp]\nmax_held_total = \"x\"",
+                "weir.toml:2:18: in [tcp]: invalid type: string \"x\", expected usize",
+            ),
+            ("[tcp]\nmax_held_total = 1 2", "weir.toml:2:18: "),
+            (
+                "[flow]\ntcp_inactivity = -1.0",
+                "weir.toml:2:18: in [flow]: tcp_inactivity: a time is more than 0",
+            ),
+            ("[flow]\nmax_flows = 1\nmax_flows = 2", "weir.toml:3:1: duplicate key"),
+            (
+                "[site]\nlocal_networks = [\"::/0\", \"10.0.0.0/33\"]",
+                "weir.toml:2:27: in [site]: local_networks: \"10.0.0.0/33\"",
+            ),
+            ("[tenants]\nmap = { x = 1 }", "in [tenants]: map: \"x\" is not a number"),
+            (
+                "[sense]\nvxlan = [\"here\"]",
+                "weir.toml:2:10: in [sense]: vxlan: \"here\" is not an address to receive at",
+            ),
+            ("[sense]\npcap_over_ip = [\"udp://a\"]", "weir.toml:2:17: in [sense]: pcap_over_ip: "),
+            ("[sense]\nblock_size = 3", "weir.toml:2:14: in [sense]: block_size: 3 is not a power of two"),
+            ("[sense]\nrotate = \"soon\"", "weir.toml:2:10: in [sense]: rotate: \"soon\" is no time"),
+            (
+                "[sense]\nbalance = \"fan\"",
+                "weir.toml:2:11: in [sense]: unknown variant `fan`, expected one of",
+            ),
+        ] {
+            let said = Config::parse("weir.toml", text).unwrap_err().to_string();
+            assert!(said.contains(told), "{said}");
+        }
+    }
+
+    #[test]
+    fn all_values_that_make_no_sense_are_told_in_the_order_of_the_file() {
+        let text = "[tcp]\nmax_unacked = 0\n[sense]\nblocks = 1\nworkers = 300\n";
+        let said = Config::parse("f", text).unwrap_err().to_string();
+        let told: Vec<_> = said.lines().filter(|line| line.starts_with("f:")).collect();
+        assert_eq!(told.len(), 3, "{said}");
+        assert!(
+            told[0].starts_with("f:2:15: in [tcp]: max_unacked") && told[1].starts_with("f:4:10"),
+            "{said}"
+        );
     }
 
     #[test]
     fn what_is_written_holds_and_the_rest_is_the_default() {
         let text = "[decap]\nmax_depth = 9\n[tenants]\nby = \"vni\"\nmap = { 7 = 1 }\n[site]\nlocal_networks = [\"10.0.0.0/8\"]";
-        let config = Config::parse(text).unwrap();
+        let config = Config::parse("weir.toml", text).unwrap();
         assert_eq!((config.decap.max_depth, config.decap.max_tunnels), (9, 4));
         assert_eq!(config.decap.tenants.by, TenantBy::Vni);
         assert_eq!(config.decap.tenants.of(7), TenantId(1));

@@ -3,6 +3,7 @@
 mod carried;
 pub mod ctl;
 mod deliver;
+pub mod doctor;
 pub mod filter;
 mod inline;
 mod lanes;

@@ -3,16 +3,44 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::CommandFactory;
 
 use super::{Exit, complain};
 use crate::cli::Cli;
-use crate::config;
+use crate::config::check::Severity;
+use crate::config::fault::{Fault, Faults};
+use crate::config::{self, Config};
 
 /// `weir config`.
 pub fn config() -> Exit {
     out(config::default_text().as_bytes())
+}
+
+/// `weir config check FILE`.
+pub fn check(path: &Path) -> Exit {
+    try_check(path).unwrap_or_else(|error| {
+        complain(&error);
+        Exit::Usage
+    })
+}
+
+/// Tells what is to be said of a configuration that can be used, and whether it can be used here.
+fn try_check(path: &Path) -> anyhow::Result<Exit> {
+    let text = config::text_of(path)?;
+    let name = path.display().to_string();
+    let config = Config::parse(&name, &text)?;
+    let remarks = config::check::here(&config);
+    for (place, severity, message) in &remarks {
+        let list = vec![Fault::at(place, &text, message)];
+        let faults = Faults { name: name.clone(), text: text.clone(), list };
+        let kind = if *severity == Severity::Warning { "warning: " } else { "" };
+        complain(&anyhow!("{kind}{faults}"));
+    }
+    if remarks.iter().any(|(_, severity, _)| *severity == Severity::Error) {
+        return Ok(Exit::Usage);
+    }
+    Ok(out(format!("{name}: nothing is wrong\n").as_bytes()))
 }
 
 /// `weir completions SHELL`.

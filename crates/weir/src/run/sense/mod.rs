@@ -49,13 +49,12 @@ use crate::config::Config;
 use crate::config::sense::{given, key_in};
 use control::{Answer, Control, Job, Request};
 use sources::Opened;
+pub use sources::address_of;
 use status::Status;
 use worker::{Parts, Shared, Thread};
 pub use writer::Rotation;
 use writer::{Writer, Written};
 
-/// Where the configuration of a machine is.
-const CONFIG: &str = "/etc/weir/weir.toml";
 /// Deliveries that wait before the writer, for each worker.
 const DELIVERIES: usize = 16;
 /// How often the main thread looks whether there is something to do.
@@ -171,8 +170,7 @@ fn open_ledger(path: &Path) -> anyhow::Result<Ledger> {
 
 /// The configuration, changed by the command line, and the key.
 fn settings(arguments: &SenseArguments) -> anyhow::Result<(Config, UidKey)> {
-    let usual = Some(Path::new(CONFIG)).filter(|path| path.exists());
-    let mut config = Config::load(arguments.config.as_deref().or(usual))?;
+    let mut config = Config::usual(arguments.config.as_deref())?;
     config.verify_checksums(arguments.checksums == Some(Checksums::Verify));
     if let Some(by) = arguments.tenant_by {
         config.tenant_by(by);

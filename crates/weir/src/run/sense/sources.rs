@@ -221,7 +221,10 @@ fn matching(patterns: &[String], known: &[String]) -> anyhow::Result<Vec<String>
 }
 
 /// `ADDRESS:PORT`, `ADDRESS` or `[ADDRESS]`.
-fn address_of(text: &str, port: u16) -> anyhow::Result<std::net::SocketAddr> {
+///
+/// # Errors
+/// It is none of them.
+pub fn address_of(text: &str, port: u16) -> anyhow::Result<std::net::SocketAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let whole =
         text.parse().or_else(|_| bare.parse().map(|address| std::net::SocketAddr::new(address, port)));
