@@ -17,6 +17,8 @@ pub const fn expected(transport: Transport, port: u16) -> &'static [Kind] {
             80 | 81 | 631 | 1080 | 3128 | 8000 | 8080 | 8888 => &[Kind::Http],
             88 => &[Kind::KerberosTcp],
             110 => &[Kind::Pop3],
+            135 => &[Kind::DceRpc],
+            139 | 445 => &[Kind::Smb],
             389 | 3268 => &[Kind::LdapTcp],
             502 => &[Kind::Modbus],
             1434 | 3306 => &[Kind::MySql],
@@ -56,8 +58,8 @@ pub const fn is_likely_server_port(transport: Transport, port: u16) -> bool {
         return true;
     }
     match transport {
-        // DCE-RPC, NetBIOS, IMAP, SMB, XMPP, IRC.
-        Transport::Tcp => matches!(port, 135 | 139 | 143 | 445 | 5222 | 5269 | 6666..=6669),
+        // IMAP, XMPP, IRC.
+        Transport::Tcp => matches!(port, 143 | 5222 | 5269 | 6666..=6669),
         // LDAP, GTP, RDP, Teredo, VXLAN, AYIYA, Geneve.
         Transport::Udp => matches!(port, 389 | 2123 | 2152 | 3389 | 3544 | 4789 | 5072 | 6081),
         Transport::Icmp | Transport::Unknown => false,

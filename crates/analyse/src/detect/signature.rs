@@ -70,7 +70,7 @@ const fn both(kind: Kind, orig: Matcher, resp: Matcher) -> Rule {
 }
 
 /// The protocols over streams that are told by their first bytes; of several that match, the first counts.
-pub const RULES: [Rule; 12] = [
+pub const RULES: [Rule; 16] = [
     orig(Kind::Http, http_client),
     resp(Kind::Http, http_server),
     orig(Kind::Ssl, tls),
@@ -83,6 +83,10 @@ pub const RULES: [Rule; 12] = [
     both(Kind::Smtp, smtp_client, smtp_server),
     both(Kind::Pop3, pop3_client, pop3_server),
     both(Kind::Rdp, rdp, rdp),
+    orig(Kind::Smb, smb),
+    resp(Kind::Smb, smb),
+    orig(Kind::DceRpc, dce_rpc),
+    resp(Kind::DceRpc, dce_rpc),
 ];
 
 /// A client or a server of TLS.
@@ -155,6 +159,20 @@ fn postgresql(bytes: &[u8]) -> Answer {
 
 fn dnp3(bytes: &[u8]) -> Answer {
     matches(bytes, &[is(5), is(0x64)])
+}
+
+/// A message of SMB in a session message.
+fn smb(bytes: &[u8]) -> Answer {
+    const ONE: &[Want] = &[ANY, ANY, ANY, ANY, is(0xff), is(b'S'), is(b'M'), is(b'B')];
+    const TWO: &[Want] = &[ANY, ANY, ANY, ANY, is(0xfe), is(b'S'), is(b'M'), is(b'B')];
+    matches(bytes, ONE).or(matches(bytes, TWO))
+}
+
+/// A whole fragment.
+fn dce_rpc(bytes: &[u8]) -> Answer {
+    let begin = |flags| matches(bytes, &[is(5), Want::In(0, 1), Want::In(0, 0x13), is(flags)]);
+    // Of the further flags a bind may say that it can sign heads.
+    begin(3).or(begin(7))
 }
 
 /// A connection request or its confirmation, in a TPKT.

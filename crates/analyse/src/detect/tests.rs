@@ -103,9 +103,9 @@ fn what_runs_through_a_proxy_is_told_by_its_bytes() {
 fn nobody_wants_the_payload_of_what_nobody_knows() {
     let mut b = bench(Transport::Tcp, 40000);
     assert!(b.analyser.wants_payload());
-    b.data(Side::Orig, b"blah");
+    b.data(Side::Orig, b"blah blah");
     assert!(b.analyser.wants_payload());
-    b.data(Side::Resp, b"blah");
+    b.data(Side::Resp, b"blah blah");
     assert!(!b.analyser.wants_payload());
     assert!(!bench(Transport::Icmp, 8).analyser.wants_payload());
 }

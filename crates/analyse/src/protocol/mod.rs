@@ -4,14 +4,18 @@
 //! `log.rs` (messages to records); a line in [`protocols!`]; its ports and signatures in `detect`.
 
 pub mod content_line;
+pub mod dce_rpc;
 pub mod dns;
 pub mod ftp;
 pub mod http;
+pub mod little;
 pub mod mime;
 pub mod pop3;
 pub mod quic;
 pub mod rdp;
 pub mod recognise;
+pub mod security;
+pub mod smb;
 pub mod smtp;
 pub mod ssh;
 pub mod ssl;
@@ -166,6 +170,10 @@ protocols! {
     Rfb(recognise::Framed<recognise::Rfb>) = "RFB" / "rfb";
     /// Finger.
     Finger(recognise::Framed<recognise::Finger>) = "FINGER" / "finger";
+    /// SMB 1 to 3.
+    Smb(smb::Smb) = "SMB" / "smb";
+    /// DCE-RPC.
+    DceRpc(dce_rpc::DceRpc) = "DCE_RPC" / "dce_rpc";
     /// WebSocket.
     WebSocket(websocket::WebSocket) = "WEBSOCKET" / "websocket";
 }

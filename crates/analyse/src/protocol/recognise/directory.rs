@@ -80,7 +80,7 @@ impl Judge for LdapTcp {
 }
 
 /// Whether `message` has the head of a message of Kerberos: AS-REQ to KRB-ERROR, with a sequence in it.
-fn is_kerberos(message: &[u8]) -> bool {
+pub fn is_kerberos(message: &[u8]) -> bool {
     let Some((tag @ 0x6a..=0x7e, head, _)) = element(message) else { return false };
     matches!(tag & 0x1f, 10..=15 | 20..=22 | 30) && message.get(head) == Some(&SEQUENCE)
 }

@@ -11,7 +11,7 @@ mod management;
 mod words;
 
 pub use self::database::{MySql, Postgresql, Redis};
-pub use self::directory::{Kerberos, KerberosTcp, LdapTcp};
+pub use self::directory::{Kerberos, KerberosTcp, LdapTcp, is_kerberos};
 pub use self::industry::{Dnp3Tcp, Dnp3Udp, Modbus};
 pub use self::infrastructure::{Dhcp, Ntp, Radius, Sip, Syslog};
 pub use self::management::{Mqtt, Rfb, Snmp};

@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn nobody_wants_messages_that_nobody_knows() {
         let mut b = Bench::new(WebSocket::default(), Transport::Tcp, 80);
-        b.data(Side::Orig, b"\x81\x04blah");
-        b.data(Side::Resp, b"\x81\x04blah");
+        b.data(Side::Orig, b"\x81\x09blah blah");
+        b.data(Side::Resp, b"\x81\x09blah blah");
         assert!(!b.analyser.wants_payload());
     }
 }
