@@ -43,6 +43,12 @@ pub struct Decap {
     arrivals: Arrivals,
 }
 
+/// Whether frames of `link` can be walked. Where not, IP is tried, and what is none is dropped as
+/// [`Reason::UnknownLinkType`].
+pub const fn knows(link: weir_wire::LinkType) -> bool {
+    link::first(link).is_some()
+}
+
 impl Decap {
     /// Without memory of any frame. `key` makes the uids of the tunnels' connections.
     pub fn new(config: Config, key: UidKey) -> Self {

@@ -142,6 +142,11 @@ impl Captures {
         self.current.as_ref().map(Input::path)
     }
 
+    /// Where the block of the batch that was delivered last begins in its capture, in bytes after decompression.
+    pub fn base(&self) -> u64 {
+        self.current.as_ref().map_or(0, Input::base)
+    }
+
     /// How many frames have been delivered.
     pub const fn frames(&self) -> u64 {
         self.stamp.sequence

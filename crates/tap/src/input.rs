@@ -137,6 +137,11 @@ impl Input {
         }
     }
 
+    /// Where the block of the last batch begins in the capture.
+    pub const fn base(&self) -> u64 {
+        self.base
+    }
+
     /// How many bytes of the outside have been read.
     pub fn done(&self) -> u64 {
         match self.meter.load(Ordering::Relaxed) {

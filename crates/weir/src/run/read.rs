@@ -1,6 +1,6 @@
 //! `weir read`: captures to logs, in one process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,8 +9,8 @@ use serde::Serialize;
 use weir_decap::{Decap, Output};
 use weir_ledger::{Account, Balance, Count, Hop, Reason};
 use weir_record::Entries;
-use weir_tap::{Captures, Filter, FrameBatch, Options, Source};
-use weir_wire::{Packet, Time, UidKey};
+use weir_tap::{Captures, Filter, FrameBatch, FrameMeta, Options, Source};
+use weir_wire::{LinkType, Packet, Time, UidKey};
 
 use super::carried::{SenderView, Senders};
 use super::inline::Inline;
@@ -155,11 +155,34 @@ pub struct Reader {
     pub now: Time,
     /// How many captures could not be read to their end.
     pub damaged: usize,
+    /// The link type of the last frame.
+    link: Option<LinkType>,
+    /// Link types that decap does not know.
+    strange: Vec<Strange>,
 }
+
+/// A link type that decap does not know, and where it was met first.
+struct Strange {
+    link: LinkType,
+    capture: PathBuf,
+    offset: u64,
+}
+
+/// So many of those are named; a capture may have thousands.
+const MAX_STRANGE: usize = 8;
 
 impl Reader {
     fn new(captures: Captures, filter: Option<Filter>) -> Self {
-        Self { captures, filter, account: Account::default(), first: None, now: Time(0), damaged: 0 }
+        Self {
+            captures,
+            filter,
+            account: Account::default(),
+            first: None,
+            now: Time(0),
+            damaged: 0,
+            link: None,
+            strange: Vec::new(),
+        }
     }
 
     /// Fills `batch`; `false` where there are no more frames. A capture that is damaged is told of and ends there.
@@ -176,6 +199,10 @@ impl Reader {
         }
         self.select(batch);
         for frame in &batch.frames {
+            if self.link != Some(frame.link) {
+                self.link = Some(frame.link);
+                self.meet(frame);
+            }
             let earliest = self.first.map_or(frame.time, |first| first.min(frame.time));
             self.now = if self.first.is_none() { frame.time } else { self.now.max(frame.time) };
             self.first = Some(earliest);
@@ -185,6 +212,16 @@ impl Reader {
         progress.set_length(done.total.unwrap_or(done.done));
         progress.set_position(done.done);
         true
+    }
+
+    /// A frame of another link type than the one before it.
+    fn meet(&mut self, frame: &FrameMeta) {
+        let met = self.strange.iter().any(|strange| strange.link == frame.link);
+        if !weir_decap::knows(frame.link) && !met && self.strange.len() < MAX_STRANGE {
+            let capture = self.captures.current().unwrap_or(Path::new("a capture")).to_path_buf();
+            let offset = self.captures.base().saturating_add(frame.offset as u64);
+            self.strange.push(Strange { link: frame.link, capture, offset });
+        }
     }
 
     /// Counts the frames of `batch`, and drops those that the filter does not select. Where it cannot be said of a link
@@ -246,6 +283,16 @@ fn report(arguments: &ReadArguments, reader: &Reader, ended: &Ended) -> Exit {
 }
 
 fn exit_of(reader: &Reader, ended: &Ended, balance: &Balance) -> Exit {
+    let strange = ended.decap.dropped(Reason::UnknownLinkType).frames;
+    if strange > 0 {
+        for Strange { link, capture, offset } in &reader.strange {
+            let (capture, link) = (capture.display(), link.0);
+            complain(&anyhow::anyhow!(
+                "{capture} has frames of link type {link}, the first at byte {offset}, which weir does not know: \
+                 what is no IP is dropped as unknown_link_type"
+            ));
+        }
+    }
     for leak in balance.leaks() {
         complain(&anyhow::anyhow!("the ledger does not add up: {leak}. This is a bug of weir"));
     }
@@ -257,7 +304,7 @@ fn exit_of(reader: &Reader, ended: &Ended, balance: &Balance) -> Exit {
     }
     if ended.lanes.panics > 0 || !balance.leaks().is_empty() {
         Exit::Bug
-    } else if reader.damaged > 0 {
+    } else if reader.damaged > 0 || strange > 0 {
         Exit::Capture
     } else {
         Exit::Done
