@@ -204,7 +204,7 @@ fn a_capture_that_may_not_be_read_is_told_from_one_that_is_not_there() {
         // Nobody, by the number that Debian gives it.
         command.uid(65534).gid(65534);
     } else {
-        fs::set_permissions(home.path().join("secret.pcap"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(home.path().join("secret.pcap"), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let Ok(output) = command.output() else {
         eprintln!("skipped: needs a target directory that other users may enter");
