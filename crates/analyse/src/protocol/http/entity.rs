@@ -228,10 +228,16 @@ impl Entity {
         }
     }
 
-    /// The header is over: what its file's size is, where that is known.
+    /// The header is over: what its file's size is, where that is known. A size that the body need not keep to would end
+    /// the file wherever a segment happens to end: one beside chunks (RFC 9112, 6.3), or one below the range's end.
     pub fn settle_size(&mut self) {
         let size = match (self.coding, self.range) {
-            (Coding::Identity, Some(range)) => range.instance,
+            (Coding::Identity, Some(range)) => {
+                let longest = range.len.max(self.content_length.unwrap_or(0));
+                let end = range.first.saturating_add_signed(longest);
+                range.instance.filter(|instance| end <= *instance)
+            }
+            (Coding::Identity, None) if self.chunk != Chunk::None => None,
             (Coding::Identity, None) => self.content_length.and_then(|n| u64::try_from(n).ok()),
             _ => None,
         };

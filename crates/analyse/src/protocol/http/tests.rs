@@ -481,3 +481,19 @@ proptest! {
         bench.finish();
     }
 }
+
+#[test]
+fn a_length_beside_chunks_or_below_a_range_is_no_size_of_the_file_found_by_fuzzing() {
+    // The file ended at that size, if a segment ended there, and else had more bytes than its size.
+    let sizes = |head: &str, body: &str| {
+        let reply = format!("HTTP/1.1 206 Partial Content\r\n{head}\r\n\r\n{body}");
+        let heard = self::reply(reply.as_bytes());
+        heard.into_iter().filter(|line| line.contains(" size ")).collect::<Vec<_>>()
+    };
+    let chunked = "Content-Length: 1\r\nTransfer-Encoding: chunked";
+    assert!(sizes(chunked, "2\r\nab\r\n0\r\n\r\n").is_empty());
+    assert!(sizes("Content-Range: bytes 0-9/5\r\nContent-Length: 10", "0123456789").is_empty());
+    assert!(sizes("Content-Range: bytes 0-1/5\r\nContent-Length: 10", "0123456789").is_empty());
+    assert_eq!(sizes("Content-Range: bytes 0-1/5\r\nContent-Length: 2", "ab"), ["< size 5"]);
+    assert_eq!(sizes("Content-Length: 2", "ab"), ["< size 2"]);
+}
