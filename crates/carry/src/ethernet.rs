@@ -9,7 +9,7 @@ use weir_wire::{Frame, LinkType};
 /// Both addresses and the type.
 pub(crate) const HEADER: usize = 14;
 /// A VLAN tag, which an interface takes on top of its MTU.
-const TAG: usize = 4;
+pub(crate) const TAG: usize = 4;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -49,21 +49,9 @@ impl<'a> Ethernet<'a> {
         [if self.wrapped { &self.header } else { &[] }, self.data]
     }
 
-    /// How long the frame is.
-    pub const fn len(&self) -> usize {
-        self.data.len() + if self.wrapped { HEADER } else { 0 }
-    }
-
-    /// How long a frame like this may be on an interface with `mtu`: a tag does not count (packet(7)).
-    pub fn limit(&self, mtu: usize) -> usize {
-        let kind = if self.wrapped { None } else { be16(self.data, 12) };
-        mtu + HEADER + if matches!(kind, Some(0x8100 | 0x88a8)) { TAG } else { 0 }
-    }
-
-    /// Cuts the frame to `len` bytes; never into a header that is apart.
-    pub fn truncate(&mut self, len: usize) {
-        let len = if self.wrapped { len.saturating_sub(HEADER) } else { len };
-        self.data = self.data.get(..len).unwrap_or(self.data);
+    /// The part that is in the captured frame.
+    pub const fn data(&self) -> &'a [u8] {
+        self.data
     }
 }
 
@@ -109,28 +97,12 @@ mod tests {
             let frame = frame(link, data);
             let made = Ethernet::of(&frame).unwrap();
             let [header, rest] = made.parts();
-            assert_eq!((be16(header, 12), rest, made.len()), (Some(kind), inside, 14 + inside.len()));
+            assert_eq!((be16(header, 12), rest, made.data()), (Some(kind), inside, inside));
         }
         for (link, data) in
             [(LinkType::RAW, &[0x10][..]), (LinkType::LINUX_SLL, &[0; 3]), (LinkType::PPP, &[0; 9])]
         {
             assert_eq!(Ethernet::of(&frame(link, data)), None);
         }
-    }
-
-    #[test]
-    fn a_tag_does_not_count_against_the_mtu() {
-        let mut data = vec![0; 1519];
-        data[12] = 0x81;
-        let tagged = frame(LinkType::ETHERNET, &data);
-        let mut tagged = Ethernet::of(&tagged).unwrap();
-        assert_eq!(tagged.limit(1500), 1518);
-        tagged.truncate(1518);
-        assert_eq!(tagged.len(), 1518);
-        let raw = [0x45; 1501];
-        let raw = frame(LinkType::RAW, &raw);
-        let mut raw = Ethernet::of(&raw).unwrap();
-        raw.truncate(raw.limit(1500));
-        assert_eq!((raw.len(), raw.parts()[0].len()), (1514, 14));
     }
 }

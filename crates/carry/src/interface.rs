@@ -1,182 +1,112 @@
-//! Frames onto an Ethernet interface.
+//! Packets onto an Ethernet interface.
 //!
-//! Promise: a frame that is counted as passed was taken by the kernel; where its queue is full (ENOBUFS) it is asked again,
-//! as long as the output was told to wait.
+//! Promise: what is counted as passed was taken by the kernel; where its queue is full (ENOBUFS) it is asked again, as long as
+//! the output was told to wait. An interface that is gone is looked for again.
 
-use std::time::Duration;
+use std::time::Instant;
 
-use weir_ledger::{Account, Count, Reason};
-use weir_wire::Frame;
+use weir_ledger::Reason;
 
-use crate::ethernet::Ethernet;
-use crate::sys::{MESSAGES, PacketSocket, Patience};
-use crate::{CarryError, TooLong};
+use crate::ethernet::{HEADER, TAG};
+use crate::sys::{PacketSocket, now};
+use crate::way::{Way, Why};
+use crate::work::Work;
+use crate::{CarryError, OutputOptions, RETRY};
 
-/// How frames shall be sent.
-#[derive(Clone, Debug)]
-pub struct InterfaceOptions {
-    /// The interface.
-    pub name: String,
-    /// What becomes of frames longer than its MTU.
-    pub too_long: TooLong,
-    /// Whether frames go past the queueing discipline (PACKET_QDISC_BYPASS): faster, without traffic control, and
-    /// other taps on the interface do not see them.
-    pub bypass_qdisc: bool,
-    /// How long a full queue is waited for before a frame is dropped as `output_full`.
-    pub patience: Duration,
-}
-
-impl InterfaceOptions {
-    /// Frames that are too long are dropped; through the queueing discipline; no waiting.
-    pub fn new(name: impl Into<String>) -> Self {
-        let (too_long, patience) = (TooLong::Drop, Duration::ZERO);
-        Self { name: name.into(), too_long, bypass_qdisc: false, patience }
-    }
-}
-
-/// What is worth knowing beside the ledger.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct InterfaceCounts {
-    /// Frames sent without their end, because they were too long.
-    pub truncated: u64,
-    /// Frames that were sent as short as they had been captured, although they were longer on the wire.
-    pub captured_short: u64,
-    /// Frames of another link type that were given an Ethernet header.
-    pub wrapped: u64,
-    /// How often the queue was full and asked again.
-    pub retries: u64,
-}
-
-/// An interface that frames are sent to.
-pub struct InterfaceOutput {
-    options: InterfaceOptions,
-    socket: PacketSocket,
+/// An interface that packets are sent to.
+pub(crate) struct Interface {
+    name: String,
+    options: OutputOptions,
+    /// `None` while there is no such interface.
+    open: Option<(PacketSocket, Way)>,
     mtu: usize,
-    account: Account,
-    counts: InterfaceCounts,
+    retry_at: Instant,
+    order: Vec<u32>,
 }
 
-impl InterfaceOutput {
+impl Interface {
     /// Opens the interface.
     ///
     /// # Errors
     /// There is none of that name, it is not Ethernet, or the process may not open packet sockets.
-    pub fn open(options: InterfaceOptions) -> Result<Self, CarryError> {
-        let socket = PacketSocket::open(&options.name, options.bypass_qdisc)?;
-        let mtu = socket.mtu()?;
-        let (account, counts) = (Account::default(), InterfaceCounts::default());
-        Ok(Self { options, socket, mtu, account, counts })
+    pub fn open(name: &str, options: &OutputOptions) -> Result<Self, CarryError> {
+        let mut interface = Self {
+            name: name.into(),
+            options: options.clone(),
+            open: None,
+            mtu: 0,
+            retry_at: now(),
+            order: Vec::new(),
+        };
+        interface.try_open()?;
+        Ok(interface)
     }
 
-    /// Sends frames, in their order.
-    ///
-    /// # Errors
-    /// The interface is down or gone; the frames that were not sent are counted as `send_failed`.
-    pub fn send<'a>(&mut self, frames: impl IntoIterator<Item = Frame<'a>>) -> Result<(), CarryError> {
-        let mut waiting = Vec::with_capacity(MESSAGES);
-        let mut counts = Vec::with_capacity(MESSAGES);
-        let mut result = Ok(());
-        for frame in frames {
-            let count = Count::one(u64::from(frame.wire_len));
-            self.account.enter(count);
-            if result.is_err() {
-                self.account.drop(Reason::SendFailed, count);
-                continue;
-            }
-            match self.fit(&frame) {
-                Ok(ethernet) => {
-                    waiting.push(ethernet);
-                    counts.push(count);
-                }
-                Err(reason) => self.account.drop(reason, count),
-            }
-            if waiting.len() == MESSAGES {
-                result = self.flush(&waiting, &counts);
-                waiting.clear();
-                counts.clear();
-            }
-        }
-        result.and_then(|()| self.flush(&waiting, &counts))
-    }
-
-    /// The ledger.
-    pub const fn account(&self) -> &Account {
-        &self.account
-    }
-
-    /// What is worth knowing beside it.
-    pub const fn counts(&self) -> InterfaceCounts {
-        self.counts
-    }
-
-    /// The interface.
-    pub fn name(&self) -> &str {
-        &self.options.name
-    }
-
-    /// The frame as the interface takes it.
-    fn fit<'a>(&mut self, frame: &Frame<'a>) -> Result<Ethernet<'a>, Reason> {
-        let mut ethernet = Ethernet::of(frame).ok_or(Reason::LinkNotCarried)?;
-        let limit = ethernet.limit(self.mtu);
-        if ethernet.len() > limit {
-            if self.options.too_long != TooLong::Truncate {
-                return Err(Reason::FrameTooLong);
-            }
-            ethernet.truncate(limit);
-            self.counts.truncated += 1;
-        }
-        self.counts.captured_short += u64::from((frame.data.len() as u64) < u64::from(frame.wire_len));
-        self.counts.wrapped += u64::from(frame.link != weir_wire::LinkType::ETHERNET);
-        Ok(ethernet)
-    }
-
-    /// Has the kernel take `frames`.
-    fn flush(&mut self, frames: &[Ethernet<'_>], counts: &[Count]) -> Result<(), CarryError> {
-        let (mut frames, mut counts) = (frames, counts);
-        let mut patience = None;
-        let wait = !self.options.patience.is_zero();
-        while !frames.is_empty() {
-            let done = match self.socket.send(frames, wait) {
-                Ok(sent) => {
-                    patience = None;
-                    counts.iter().take(sent).for_each(|count| self.account.pass(*count));
-                    sent
-                }
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR) => 0,
-                    Some(libc::ENOBUFS | libc::EAGAIN) => {
-                        let patience = patience.get_or_insert_with(|| Patience::new(self.options.patience));
-                        if patience.wait() {
-                            self.counts.retries += 1;
-                            0
-                        } else {
-                            self.drop_first(counts, Reason::OutputFull)
-                        }
-                    }
-                    Some(libc::EMSGSIZE) => {
-                        // The MTU has been made smaller.
-                        self.mtu = self.socket.mtu().unwrap_or(self.mtu);
-                        self.drop_first(counts, Reason::FrameTooLong)
-                    }
-                    Some(libc::ENETDOWN | libc::ENXIO | libc::ENODEV) => {
-                        for count in counts {
-                            self.account.drop(Reason::SendFailed, *count);
-                        }
-                        let (name, operation) = (self.options.name.clone(), "send");
-                        return Err(CarryError::System { name, operation, source: error });
-                    }
-                    // A frame that this driver does not take, as one without an Ethernet header.
-                    _ => self.drop_first(counts, Reason::SendFailed),
-                },
-            };
-            frames = frames.get(done..).unwrap_or_default();
-            counts = counts.get(done..).unwrap_or_default();
-        }
+    fn try_open(&mut self) -> Result<(), CarryError> {
+        let (socket, fd) = PacketSocket::open(&self.name, self.options.bypass_qdisc, self.options.patience)?;
+        self.mtu = socket.mtu(&fd)?;
+        self.open = Some((socket, Way::new(fd, self.options.patience)));
         Ok(())
     }
 
-    fn drop_first(&mut self, counts: &[Count], reason: Reason) -> usize {
-        counts.iter().take(1).for_each(|count| self.account.drop(reason, *count));
-        1
+    /// Looks for an interface that is gone.
+    pub fn tick(&mut self) {
+        if self.open.is_none() && now() >= self.retry_at {
+            self.retry_at = now() + RETRY;
+            // It may be some time until it is back; who is interested was told when it went.
+            let _ = self.try_open();
+        }
+    }
+
+    pub const fn is_up(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Sends packets in their order.
+    pub fn put(&mut self, work: &mut Work<'_, '_>) -> Option<CarryError> {
+        self.tick();
+        let mtu = self.mtu;
+        // A tag does not count against the MTU (packet(7)).
+        work.fit(self.options.too_long, |piece, headers| {
+            let is_tagged = matches!(piece.be16(headers, 12), Some(0x8100 | 0x88a8));
+            mtu + HEADER + if is_tagged { TAG } else { 0 }
+        });
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend((0u32..).zip(work.pieces.iter()).filter(|(_, p)| !p.skip).map(|(index, _)| index));
+        let trouble = self.deliver(work, &order);
+        self.order = order;
+        trouble
+    }
+
+    fn deliver(&mut self, work: &mut Work<'_, '_>, order: &[u32]) -> Option<CarryError> {
+        let mut rest = order;
+        while !rest.is_empty() {
+            let Some((socket, way)) = &mut self.open else {
+                work.drop_all(rest, Reason::OutputDown);
+                return None;
+            };
+            let (done, taken, why) = way.deliver(work, rest, &|_, piece, _| piece.packet.at);
+            work.counts.packets += taken;
+            rest = rest.get(done..).unwrap_or_default();
+            match why {
+                Why::Done => {}
+                Why::TooLong => {
+                    // The MTU has been made smaller.
+                    self.mtu = socket.mtu(way.socket()).unwrap_or(self.mtu);
+                    work.drop_all(rest.get(..1).unwrap_or_default(), Reason::FrameTooLong);
+                    rest = rest.get(1..).unwrap_or_default();
+                }
+                Why::Broken(source) => {
+                    work.drop_all(rest, Reason::SendFailed);
+                    if matches!(source.raw_os_error(), Some(libc::ENXIO | libc::ENODEV)) {
+                        self.open = None;
+                        self.retry_at = now() + RETRY;
+                    }
+                    return Some(CarryError::System { name: self.name.clone(), operation: "send", source });
+                }
+            }
+        }
+        None
     }
 }

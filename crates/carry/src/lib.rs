@@ -6,13 +6,25 @@
 //! System calls, and all that is `unsafe`, are in `sys`.
 #![deny(unsafe_code)]
 
+mod cut;
 mod error;
 mod ethernet;
+mod file;
 mod interface;
+mod output;
+mod stream;
 mod sys;
+mod target;
+mod tunnel;
+mod way;
+mod work;
 
 pub use error::CarryError;
-pub use interface::{InterfaceCounts, InterfaceOptions, InterfaceOutput};
+pub use output::{Counts, Destination, Outgoing, Output, OutputOptions};
+pub use target::{Kind, NotATarget, Place, Target};
+
+/// How often what is gone is looked for again: an interface, a route.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// What becomes of a frame that is longer than the way takes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]

@@ -3,47 +3,47 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::{size_of, size_of_val, zeroed};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::Messages;
+use super::datagram;
 use crate::CarryError;
-use crate::ethernet::Ethernet;
 
 /// Hardware types whose frames have an Ethernet header (linux/if_arp.h).
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
 
-/// A socket bound to one interface. Protocol 0: the kernel never hands it a frame.
+/// A socket bound to one interface. Protocol 0: the kernel never hands it a frame. The descriptor is held apart.
 pub(crate) struct PacketSocket {
-    socket: OwnedFd,
     name: String,
-    messages: Messages,
 }
 
 impl PacketSocket {
     /// Opens the socket. `bypass`: frames go to the driver past the queueing discipline.
-    pub fn open(name: &str, bypass: bool) -> Result<Self, CarryError> {
+    pub fn open(name: &str, bypass: bool, patience: Duration) -> Result<(Self, OwnedFd), CarryError> {
         let failed =
             |operation| move |source: io::Error| CarryError::System { name: name.into(), operation, source };
         let socket = open().map_err(failed("open a packet socket (it needs CAP_NET_RAW)"))?;
         let index =
             nix::net::if_::if_nametoindex(name).map_err(|e| failed("find the interface")(e.into()))?;
-        let this = Self { socket, name: name.into(), messages: Messages::new() };
-        let kind = this.request(libc::SIOCGIFHWADDR).map_err(failed("ask for its hardware type"))?.kind();
+        let this = Self { name: name.into() };
+        let kind = this.request(&socket, libc::SIOCGIFHWADDR).map_err(failed("ask for its hardware type"))?;
+        let kind = kind.kind();
         if !matches!(kind, ARPHRD_ETHER | ARPHRD_LOOPBACK) {
             return Err(CarryError::NotEthernet { name: name.into(), kind });
         }
         if bypass {
-            this.set(libc::PACKET_QDISC_BYPASS, &1i32).map_err(failed("go past the queueing discipline"))?;
+            set(&socket, libc::PACKET_QDISC_BYPASS, &1i32)
+                .map_err(failed("go past the queueing discipline"))?;
         }
-        this.bind(index).map_err(failed("bind a packet socket"))?;
-        Ok(this)
+        datagram::patience(&socket, patience).map_err(failed("set the patience of"))?;
+        bind(&socket, index).map_err(failed("bind a packet socket"))?;
+        Ok((this, socket))
     }
 
     /// The longest packet that the interface takes, without its Ethernet header.
-    pub fn mtu(&self) -> Result<usize, CarryError> {
-        let mtu = self.request(libc::SIOCGIFMTU).map(|r| r.mtu());
+    pub fn mtu(&self, socket: &OwnedFd) -> Result<usize, CarryError> {
+        let mtu = self.request(socket, libc::SIOCGIFMTU).map(|r| r.mtu());
         mtu.map_err(|source| CarryError::System {
             name: self.name.clone(),
             operation: "ask for its MTU",
@@ -51,39 +51,8 @@ impl PacketSocket {
         })
     }
 
-    /// Sends the first of `frames`; how many. An error is that of the first. Waits where the socket's buffer is full, if
-    /// `wait`.
-    pub fn send(&mut self, frames: &[Ethernet<'_>], wait: bool) -> io::Result<usize> {
-        let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
-        self.messages.send(self.socket.as_fd(), frames.iter().map(Ethernet::parts), flags)
-    }
-
-    #[allow(unsafe_code, reason = "a system call")]
-    fn bind(&self, index: u32) -> io::Result<()> {
-        // SAFETY: all fields are plain numbers, for which zero is a value; the kernel reads the address in its full length.
-        let status = unsafe {
-            let mut address: libc::sockaddr_ll = zeroed();
-            address.sll_family = libc::AF_PACKET as u16;
-            address.sll_ifindex = index as i32;
-            let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-            libc::bind(self.socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), len)
-        };
-        if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
-
-    #[allow(unsafe_code, reason = "a socket option that nix does not have")]
-    fn set(&self, option: libc::c_int, value: &i32) -> io::Result<()> {
-        let (pointer, len) = (std::ptr::from_ref(value), size_of_val(value) as libc::socklen_t);
-        // SAFETY: the value is there in its full length and only read.
-        let fd = self.socket.as_raw_fd();
-        match unsafe { libc::setsockopt(fd, libc::SOL_PACKET, option, pointer.cast(), len) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
     #[allow(unsafe_code, reason = "a system call that nix does not have")]
-    fn request(&self, what: libc::Ioctl) -> io::Result<Answer> {
+    fn request(&self, socket: &OwnedFd, what: libc::Ioctl) -> io::Result<Answer> {
         let name = CString::new(self.name.as_str())?;
         // SAFETY: a request is plain numbers, for which zero is a value; the kernel writes no more than one.
         unsafe {
@@ -95,11 +64,35 @@ impl PacketSocket {
             for (to, from) in request.ifr_name.iter_mut().zip(bytes) {
                 *to = *from as libc::c_char;
             }
-            match libc::ioctl(self.socket.as_raw_fd(), what, &raw mut request) {
+            match libc::ioctl(socket.as_raw_fd(), what, &raw mut request) {
                 0 => Ok(Answer(request)),
                 _ => Err(io::Error::last_os_error()),
             }
         }
+    }
+}
+
+#[allow(unsafe_code, reason = "a system call")]
+fn bind(socket: &OwnedFd, index: u32) -> io::Result<()> {
+    // SAFETY: all fields are plain numbers, for which zero is a value; the kernel reads the address in its full length.
+    let status = unsafe {
+        let mut address: libc::sockaddr_ll = zeroed();
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_ifindex = index as i32;
+        let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), len)
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[allow(unsafe_code, reason = "a socket option that nix does not have")]
+fn set(socket: &OwnedFd, option: libc::c_int, value: &i32) -> io::Result<()> {
+    let (pointer, len) = (std::ptr::from_ref(value), size_of_val(value) as libc::socklen_t);
+    // SAFETY: the value is there in its full length and only read.
+    let fd = socket.as_raw_fd();
+    match unsafe { libc::setsockopt(fd, libc::SOL_PACKET, option, pointer.cast(), len) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -50,7 +50,15 @@ impl<W: Write> PcapWriter<W> {
     /// # Errors
     /// Where the underlying writer fails, and for more than 4 GiB of data.
     pub fn frame(&mut self, time: Time, wire_len: u32, data: &[u8]) -> io::Result<()> {
-        let len = length(data)?;
+        self.frame_of(time, wire_len, &[data])
+    }
+
+    /// Writes a frame whose data are in several parts.
+    ///
+    /// # Errors
+    /// As [`PcapWriter::frame`].
+    pub fn frame_of(&mut self, time: Time, wire_len: u32, parts: &[&[u8]]) -> io::Result<()> {
+        let len = length(parts)?;
         let unit = match self.precision {
             Precision::Micros => 1000,
             Precision::Nanos => 1,
@@ -60,7 +68,12 @@ impl<W: Write> PcapWriter<W> {
         for word in [seconds as u32, fraction as u32, len, wire_len] {
             self.out.write_all(&self.endian.bytes32(word))?;
         }
-        self.out.write_all(data)
+        parts.iter().try_for_each(|part| self.out.write_all(part))
+    }
+
+    /// The underlying writer.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// The underlying writer.
@@ -123,18 +136,31 @@ impl<W: Write> PcapngWriter<W> {
     /// # Errors
     /// Where the underlying writer fails, for more data than a block holds, and for an interface that was not described.
     pub fn frame(&mut self, interface: u32, time: Time, wire_len: u32, data: &[u8]) -> io::Result<()> {
+        self.frame_of(interface, time, wire_len, &[data])
+    }
+
+    /// Writes a frame whose data are in several parts.
+    ///
+    /// # Errors
+    /// As [`PcapngWriter::frame`].
+    pub fn frame_of(&mut self, interface: u32, time: Time, wire_len: u32, parts: &[&[u8]]) -> io::Result<()> {
         let unit = match self.interfaces.get(interface as usize) {
             Some(Precision::Micros) => 1000,
             Some(Precision::Nanos) => 1,
             None => return Err(io::Error::new(io::ErrorKind::InvalidInput, "no such interface")),
         };
-        let (len, units) = (length(data)?, time.0.max(0) / unit);
+        let (len, units) = (length(parts)?, time.0.max(0) / unit);
         self.begin(pcapng::ENHANCED_PACKET);
         for word in [interface, (units >> 32) as u32, units as u32, len, wire_len] {
             self.word(word);
         }
-        self.block.extend(data);
+        self.block.extend(parts.iter().copied().flatten());
         self.end()
+    }
+
+    /// The underlying writer.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// Writes a block of any type.
@@ -142,7 +168,7 @@ impl<W: Write> PcapngWriter<W> {
     /// # Errors
     /// Where the underlying writer fails, and for more than 4 GiB of data.
     pub fn block(&mut self, kind: u32, body: &[u8]) -> io::Result<()> {
-        length(body)?;
+        length(&[body])?;
         self.begin(kind);
         self.block.extend(body);
         self.end()
@@ -181,7 +207,8 @@ impl<W: Write> PcapngWriter<W> {
 }
 
 /// The length of frame data, as far as a length field holds it with its block around it.
-fn length(data: &[u8]) -> io::Result<u32> {
-    let len = u32::try_from(data.len()).ok().filter(|len| *len < u32::MAX - 64);
+fn length(parts: &[&[u8]]) -> io::Result<u32> {
+    let len = parts.iter().map(|part| part.len()).sum::<usize>();
+    let len = u32::try_from(len).ok().filter(|len| *len < u32::MAX - 64);
     len.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "more bytes than a record can hold"))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use weir_carry::{InterfaceOptions, InterfaceOutput};
+use weir_carry::{Outgoing, Output, OutputOptions, Place, Target};
 use weir_ledger::{Account, Balance, Count, Hop};
 use weir_tap::{Captures, FrameBatch, Options, Precision, Source};
 
@@ -35,14 +35,17 @@ pub fn run(arguments: &ReplayArguments) -> Exit {
         Ok(stop) => stop,
         Err(error) => return ended_by(&error, Exit::Output),
     };
-    let mut options = InterfaceOptions::new(&arguments.interface);
-    options.bypass_qdisc = arguments.bypass_qdisc;
-    options.patience = PATIENCE;
-    options.too_long = match arguments.too_long {
-        TooLong::Drop => weir_carry::TooLong::Drop,
-        TooLong::Truncate => weir_carry::TooLong::Truncate,
+    let options = OutputOptions {
+        bypass_qdisc: arguments.bypass_qdisc,
+        patience: PATIENCE,
+        too_long: match arguments.too_long {
+            TooLong::Drop => weir_carry::TooLong::Drop,
+            TooLong::Truncate => weir_carry::TooLong::Truncate,
+        },
+        ..OutputOptions::default()
     };
-    let output = match InterfaceOutput::open(options) {
+    let target = Target { place: Place::Interface { name: arguments.interface.clone() }, weight: 1 };
+    let output = match Output::open(&target, &options) {
         Ok(output) => output,
         Err(error) => return ended_by(&error.into(), Exit::Output),
     };
@@ -85,7 +88,7 @@ fn stop_by_signal() -> io::Result<Arc<AtomicBool>> {
 }
 
 struct Player {
-    output: InterfaceOutput,
+    output: Output,
     speed: Speed,
     stop: Arc<AtomicBool>,
     /// Frames that may still be read.
@@ -169,7 +172,8 @@ impl Player {
             self.read.pass(count);
             self.left -= 1;
         }
-        self.output.send(frames)
+        self.output.send(frames.map(|frame| Outgoing { frame, hash: 0 }));
+        self.output.take_trouble().map_or(Ok(()), Err)
     }
 
     /// Waits until `time` or until told to stop; what time it is then.
@@ -219,7 +223,8 @@ impl Player {
         let rate = |n: u64| Grouped((n as f64 / seconds) as u64);
         let mut text = Vec::new();
         write!(text, "sent {} frames, {} bytes", Grouped(sent.frames), Grouped(sent.bytes))?;
-        write!(text, " to {} in {seconds:.3} s: ", self.output.name())?;
+        let name = self.output.name().trim_start_matches("interface://");
+        write!(text, " to {name} in {seconds:.3} s: ")?;
         writeln!(text, "{} frames/s, {} bit/s", rate(sent.frames), rate(sent.bytes.saturating_mul(8)))?;
         let beside = [
             (counts.truncated, "sent without their end: longer than the MTU"),
