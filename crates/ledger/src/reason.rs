@@ -102,6 +102,10 @@ reasons! {
     /// The kernel refused to send it: the interface is down or gone, there is no route.
     SendFailed = "send_failed",
     // Policy and bounds.
+    /// What this process sends out itself, or an answer to it, seen again by its own tap.
+    OwnOutput = "own_output",
+    /// Its flow was let go as a whole, as there was more than `--max-rate` or `--max-cpu` allow.
+    Shed = "shed",
     /// The user's filter did not select it.
     Filtered = "filtered",
     /// Another tap's copy of the same packet has been let through.

@@ -17,15 +17,19 @@
 mod balancer;
 mod duplicates;
 mod expression;
+mod glance;
 mod hash;
 mod maglev;
 pub mod program;
 mod quoted;
+mod shed;
 
 pub use balancer::{Balancer, PINS};
 pub use duplicates::Deduplicator;
 pub use expression::filter_expression;
+pub use glance::{Leg, glance};
 pub use hash::{SpreadBy, hash, lane_of};
 pub use maglev::{MAX_TARGETS, Maglev, Target};
 pub use program::{Steering, TenantNumber, Tunnel};
 pub use quoted::flow_of;
+pub use shed::{Limits, Shed};

@@ -29,16 +29,18 @@ pub fn flow_of(packet: &Packet<'_>) -> FlowKey {
     FlowKey::new(key.tenant, number, source, destination).0
 }
 
-type Quoted = (u8, (Address, u16), (Address, u16));
+pub(crate) type Quoted = (u8, (Address, u16), (Address, u16));
 
-fn quoted_v4(quote: &[u8]) -> Option<Quoted> {
+/// The packet at the start of `quote`: its protocol, source and destination.
+pub(crate) fn quoted_v4(quote: &[u8]) -> Option<Quoted> {
     let ip = Ipv4Header::parse(quote).ok().filter(|_| quote.len() >= ipv4::MIN_LEN + PORTS)?;
     let transport = if ip.fragment_offset() == 0 { quote.get(ip.header_len()..) } else { None };
     let (number, ports) = ports(ip.protocol(), transport);
     Some((number, (ip.source(), ports[0]), (ip.destination(), ports[1])))
 }
 
-fn quoted_v6(quote: &[u8]) -> Option<Quoted> {
+/// The same for IPv6.
+pub(crate) fn quoted_v6(quote: &[u8]) -> Option<Quoted> {
     let ip = Ipv6Header::parse(quote).ok().filter(|_| quote.len() >= ipv6::LEN + PORTS)?;
     let (number, ports) = ports(ip.next_header(), quote.get(ipv6::LEN..));
     Some((number, (ip.source(), ports[0]), (ip.destination(), ports[1])))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nix::sched::{CloneFlags, unshare};
-use weir_carry::{InterfaceOptions, InterfaceOutput};
+use weir_carry::{Outgoing, Output, OutputOptions};
 use weir_spread::{SpreadBy, Steering};
 use weir_tap::{
     Fanout, FanoutMode, FrameBatch, LiveSource, PacketRing, Received, RingDirection, RingOptions,
@@ -73,8 +73,8 @@ fn try_test() -> anyhow::Result<Vec<Outcome>> {
         ..RingOptions::new("far")
     };
     let mut rings = PacketRing::open_group(&options, LANES)?;
-    let options = InterfaceOptions { patience: Duration::from_secs(1), ..InterfaceOptions::new("near") };
-    let mut output = InterfaceOutput::open(options)?;
+    let options = OutputOptions { patience: Duration::from_secs(1), ..OutputOptions::default() };
+    let mut output = Output::open(&"interface://near".parse()?, &options)?;
     let mut outcomes = Vec::new();
     for surrounding in 0..SURROUNDINGS.len() {
         send(&mut output, surrounding)?;
@@ -92,18 +92,15 @@ fn ip(arguments: &str) -> anyhow::Result<()> {
 }
 
 /// Sends both directions of all flows.
-fn send(output: &mut InterfaceOutput, surrounding: usize) -> anyhow::Result<()> {
+fn send(output: &mut Output, surrounding: usize) -> anyhow::Result<()> {
     let both = |flow| [false, true].map(|back| frame(surrounding, flow, back));
     let frames: Vec<_> = (0..FLOWS).flat_map(both).collect();
-    output.send(frames.iter().map(|data| Frame {
-        time: Time(0),
-        sequence: 0,
-        tap: 0,
-        link: LinkType::ETHERNET,
-        wire_len: data.len() as u32,
-        data,
-        offload: Offload::default(),
-    }))?;
+    output.send(frames.iter().map(|data| {
+        let (time, link, offload) = (Time(0), LinkType::ETHERNET, Offload::default());
+        let frame = Frame { time, sequence: 0, tap: 0, link, wire_len: data.len() as u32, data, offload };
+        Outgoing { frame, hash: 0 }
+    }));
+    output.take_trouble().map_or(Ok(()), Err)?;
     let passed = output.account().passed.frames;
     let sent = frames.len() as u64 * (surrounding as u64 + 1);
     ensure!(passed == sent, "only {passed} of {sent} frames could be sent");
