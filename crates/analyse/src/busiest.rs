@@ -46,6 +46,26 @@ pub struct Busiest {
     pub services: Vec<(&'static str, Share)>,
 }
 
+impl Busiest {
+    /// Adds what another lane had; a pair of hosts may have flows in several lanes. The order is that in which they came.
+    pub fn merge(&mut self, other: &Self) {
+        add(&mut self.pairs, &other.pairs);
+        add(&mut self.services, &other.services);
+    }
+}
+
+fn add<K: Copy + Eq>(mine: &mut Vec<(K, Share)>, theirs: &[(K, Share)]) {
+    for (key, share) in theirs {
+        match mine.iter_mut().find(|(known, _)| known == key) {
+            Some((_, sum)) => {
+                sum.packets += share.packets;
+                sum.bytes += share.bytes;
+            }
+            None => mine.push((*key, *share)),
+        }
+    }
+}
+
 /// The busiest of a stream of keys.
 #[derive(Debug)]
 struct Sketch<K> {

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => run::replay::run(&arguments),
         Command::Plan(arguments) => run::plan::run(&arguments),
         Command::Filter(arguments) => run::filter::run(&arguments),
+        Command::Top(arguments) => run::top::run(&arguments),
         Command::Doctor(arguments) => run::doctor::run(&arguments),
         Command::Config { command: None } => run::print::config(),
         Command::Config { command: Some(ConfigCommand::Check { file }) } => run::print::check(&file),

@@ -6,6 +6,7 @@ pub mod filter;
 pub mod plan;
 pub mod sense;
 pub mod sources;
+pub mod top;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -70,6 +71,9 @@ pub enum Command {
     /// Prints the filter of one of several workers that share an interface
     #[command(after_help = filter::EXAMPLES)]
     Filter(filter::FilterArguments),
+    /// Shows on a screen what a running sensor does now
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::TopArguments),
     /// Tests what a sensor relies on, and says what to do about what it finds
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArguments),

@@ -45,6 +45,10 @@ pub fn values(config: &Config) -> Vec<(Place, String)> {
             found.push((Place { index: Some(index), ..sense("pcap_over_ip") }, error.to_string()));
         }
     }
+    if given(&sensor.metrics).is_some_and(|address| address.parse::<std::net::SocketAddr>().is_err()) {
+        let message = format!("{:?} is no address with a port: 127.0.0.1:9640, [::1]:9640", sensor.metrics);
+        found.push((sense("metrics"), message));
+    }
     if !sensor.block_size.is_power_of_two() || !(1 << 16..=1 << 26).contains(&sensor.block_size) {
         let message = format!("{} is not a power of two from 65536 to 67108864", sensor.block_size);
         found.push((sense("block_size"), message));

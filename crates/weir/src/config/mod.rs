@@ -321,6 +321,12 @@ sections! {
         user: String,
         /// A file with the site's key, from which identifiers are made: 32 hexadecimal digits; "": none.
         key_file: String,
+        /// Where Prometheus finds /metrics, and others /healthz: "127.0.0.1:9640"; "": nowhere.
+        metrics: String,
+        /// How often each worker writes to stats.log: "5m"; "": never.
+        stats: Every,
+        /// How often each worker writes to capture_loss.log, for the first time after a minute: "15m"; "": never.
+        capture_loss: Every,
         /// Bytes of one block of a ring: a power of two, 64 KiB to 64 MiB.
         block_size: usize,
         /// Blocks of a ring; each worker has one ring on each interface.

@@ -56,6 +56,12 @@ pub struct SenseConfig {
     pub user: String,
     /// The file with the site's key; empty: none.
     pub key_file: String,
+    /// Where metrics are served; empty: nowhere.
+    pub metrics: String,
+    /// How often each worker writes to stats.log.
+    pub stats: Every,
+    /// How often each worker writes to capture_loss.log.
+    pub capture_loss: Every,
     /// Bytes of a block of a ring.
     pub block_size: usize,
     /// Blocks of a ring.
@@ -89,6 +95,9 @@ impl Default for SenseConfig {
             pin: true,
             user: String::new(),
             key_file: String::new(),
+            metrics: "127.0.0.1:9640".into(),
+            stats: Every(Some(Duration::from_mins(5))),
+            capture_loss: Every(Some(Duration::from_mins(15))),
             block_size: 1 << 20,
             blocks: 64,
             block_timeout: Interval(20_000_000),

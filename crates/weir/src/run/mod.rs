@@ -15,6 +15,7 @@ pub mod read;
 pub mod replay;
 pub mod sense;
 mod summary;
+pub mod top;
 mod worker;
 
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use weir_analyse::Lane;
+use weir_analyse::{Busiest, Lane, Tally};
 use weir_ledger::{Account, Count, Reason, StreamAccount};
 use weir_record::Entries;
 use weir_wire::{Packet, Time, UidKey};
@@ -29,6 +29,8 @@ pub struct Closed {
     pub panics: u64,
     /// How many connections were ended early because the flow table was full.
     pub evicted: u64,
+    /// What was counted beside.
+    pub tally: Tally,
 }
 
 impl Closed {
@@ -38,6 +40,7 @@ impl Closed {
         self.streams.merge(&other.streams);
         self.panics += other.panics;
         self.evicted += other.evicted;
+        self.tally.merge(&other.tally);
     }
 }
 
@@ -88,8 +91,14 @@ impl Worker {
     pub fn so_far(&self) -> Closed {
         let mut closed = self.closed.clone();
         let (account, streams) = (self.lane.account().clone(), *self.lane.streams());
-        closed.merge(&Closed { account, streams, panics: 0, evicted: self.lane.evicted() });
+        let (evicted, tally) = (self.lane.evicted(), self.lane.tally());
+        closed.merge(&Closed { account, streams, panics: 0, evicted, tally });
         closed
+    }
+
+    /// Who and what has most of the traffic.
+    pub const fn busiest(&self) -> &Busiest {
+        self.lane.busiest()
     }
 
     /// How many connections the lane has.
@@ -102,7 +111,9 @@ impl Worker {
         let mut account = self.lane.account().clone();
         let mut streams = *self.lane.streams();
         book_panic(&mut account, &mut streams, self.given);
-        self.closed.merge(&Closed { account, streams, panics: 1, evicted: self.lane.evicted() });
+        let (evicted, mut tally) = (self.lane.evicted(), self.lane.tally());
+        tally.lost();
+        self.closed.merge(&Closed { account, streams, panics: 1, evicted, tally });
         self.lane = Lane::new(Arc::clone(&self.config), self.key);
         self.given = Count::default();
     }

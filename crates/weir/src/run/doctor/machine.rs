@@ -13,8 +13,10 @@ use weir_tap::tunnel_socket::{TunnelProtocol, TunnelSocketOptions};
 use super::{Finding, Level};
 use crate::config::Config;
 
-const PRIVILEGES: &str = "privileges";
-const RECEIVE_BUFFER: &str = "receive buffer";
+/// The checks that `weir sense` treats in a way of their own.
+pub const PRIVILEGES: &str = "privileges";
+/// See [`PRIVILEGES`].
+pub const RECEIVE_BUFFER: &str = "receive buffer";
 /// About what one connection takes in the tables, its TCP state and analysers included.
 const FLOW_BYTES: u64 = 2048;
 /// The kernel counts steal time in ticks of 10 ms: this long shows 1 %.

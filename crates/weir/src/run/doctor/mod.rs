@@ -1,7 +1,8 @@
 //! `weir doctor`: tests what a sensor relies on, and says what to do about what it finds.
 //!
 //! Promises: nothing is changed on the machine; the test of the split happens in a network namespace of its own, which ends with
-//! it. What cannot be tested is a warning that says why.
+//! it. What cannot be tested is a warning that says why. `weir sense` tells the warnings and errors of the quick checks, and
+//! goes on.
 
 mod frames;
 mod interface;
@@ -122,6 +123,21 @@ fn quick(config: &Config, interfaces: &[String], workers: usize) -> Vec<Finding>
         findings.extend(interface::check(name, workers).into_iter().map(|finding| finding.of(name)));
     }
     findings
+}
+
+/// What a sensor that begins should tell: no more than a line each.
+pub fn warnings(config: &Config, interfaces: &[String], workers: usize) -> Vec<String> {
+    let tunnels = !config.sense.vxlan.is_empty() || !config.sense.geneve.is_empty();
+    let worth = |finding: &Finding| {
+        finding.level != Level::Ok
+            && finding.check != machine::PRIVILEGES
+            && (finding.check != machine::RECEIVE_BUFFER || tunnels)
+    };
+    let line = |finding: Finding| {
+        let of = finding.interface.map(|name| format!("{name}: ")).unwrap_or_default();
+        format!("warning: {of}{}; {}", finding.found, finding.advice.unwrap_or_default())
+    };
+    quick(config, interfaces, workers).into_iter().filter(worth).map(line).collect()
 }
 
 /// The findings for people: the check, how it is, what it means; below, what to do.

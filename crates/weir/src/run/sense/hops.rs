@@ -11,7 +11,7 @@ use weir_ledger::{Account, Count};
 use weir_record::Entries;
 use weir_spread::lane_of;
 use weir_tap::FrameBatch;
-use weir_wire::UidKey;
+use weir_wire::{Time, UidKey};
 
 use super::super::worker::{Worker, close_after_panic};
 use super::clock::LaneClock;
@@ -40,6 +40,8 @@ pub struct Hops {
     workers: usize,
     /// The largest sequence number that was given.
     sequence: u64,
+    /// The time of the last frame, and when it came.
+    last: Option<(Time, Instant)>,
 }
 
 /// What [`Hops`] are made of.
@@ -75,7 +77,13 @@ impl Hops {
             index: parts.index,
             workers: shared.status.len(),
             sequence: 0,
+            last: None,
         }
+    }
+
+    /// The time of the last frame, and when it came.
+    pub const fn last(&self) -> Option<(Time, Instant)> {
+        self.last
     }
 
     /// Nothing more is sent to others.
@@ -97,6 +105,7 @@ impl Hops {
             frame.sequence = self.sequence;
             frame.time = shared.precision.of(frame.time);
         }
+        self.last = batch.frames.last().map(|frame| (frame.time, at)).or(self.last);
         if let Some(latest) =
             batch.frames.iter().map(|frame| frame.time).max().filter(|_| self.order.is_none())
         {
@@ -256,6 +265,8 @@ impl Hops {
         status.closed = self.worker.so_far();
         status.closed.panics += self.decap_panics;
         status.flows = self.worker.flows();
+        status.busiest.clone_from(self.worker.busiest());
+        status.fragment_memory = self.decap.fragment_memory();
     }
 }
 

@@ -13,6 +13,8 @@ mod clock;
 pub mod control;
 mod exchange;
 mod hops;
+mod meter;
+mod metrics;
 mod order;
 mod privileges;
 pub mod snapshot;
@@ -34,7 +36,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use weir_tap::Precision;
+use weir_tap::{Precision, interfaces};
 use weir_wire::UidKey;
 
 use super::deliver::Sender;
@@ -48,6 +50,8 @@ use crate::cli::sense::SenseArguments;
 use crate::config::Config;
 use crate::config::sense::{given, key_in};
 use control::{Answer, Control, Job, Request};
+use meter::Meter;
+use metrics::Metrics;
 use sources::Opened;
 pub use sources::address_of;
 use status::Status;
@@ -116,6 +120,14 @@ impl Sensor {
             let (all, workers) = (opened.names.join(", "), opened.sources.len());
             tell(&format!("listening on {all} with {workers} workers, logs in {}", directory.display()));
         }
+        if !arguments.quiet {
+            let there: Vec<_> =
+                opened.names.iter().filter(|name| interfaces().contains(name)).cloned().collect();
+            for text in super::doctor::warnings(&config, &there, opened.sources.len()) {
+                tell(&text);
+            }
+        }
+        let metrics = given(&config.sense.metrics).map(Metrics::open);
         let started = start(config, key, logs, opened, Arc::clone(&stop));
         let desk = |(threads, shared)| Ok((control.serve(&shared)?, threads, shared));
         let (desk, threads, shared) = match started.and_then(desk) {
@@ -125,6 +137,9 @@ impl Sensor {
                 return Exit::Bug;
             }
         };
+        if let Some(Err(error)) = metrics.map(|opened| opened?.serve(&shared)) {
+            tell(&format!("warning: {error:#}"));
+        }
         // Without a service manager nobody is told.
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
         while !stop.load(Ordering::Relaxed) && !threads.workers.iter().all(JoinHandle::is_finished) {
@@ -133,7 +148,9 @@ impl Sensor {
                     tell("reloading is not possible yet; restart to change the configuration");
                 }
             }
-            let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
+            if shared.makes_progress(now()) {
+                let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
+            }
             if let Some(job) = desk.wait(LOOK) {
                 self::carry_out(job, &shared);
             }
@@ -256,6 +273,7 @@ fn start(
     let thread = |name: String| std::thread::Builder::new().name(name);
     let format = logs.format();
     let rotation = config.sense.rotation();
+    let (stats, capture_loss) = (config.sense.stats, config.sense.capture_loss);
     let (done, emptied): (Vec<_>, Vec<_>) = (0..count).map(|_| sync_channel(DELIVERIES)).unzip();
     let to_tell = Arc::clone(&shared);
     let write = move || writer::write(&deliveries, &done, Writer::new(logs, rotation, to_tell));
@@ -267,7 +285,8 @@ fn start(
     for (index, ((sources, ends), emptied)) in sources.into_iter().zip(ends).zip(emptied).enumerate() {
         let worker = Worker::new(Arc::clone(&analyse), key);
         let (config, sender) = (config.decap.clone(), Sender::new(index, format, queue.clone(), emptied));
-        let parts = Parts { index, sources, config, key, worker, ends, sender };
+        let meter = Meter::new(index, stats, capture_loss, shared.start);
+        let parts = Parts { index, sources, config, key, worker, ends, sender, meter };
         let (shared, cpu) = (Arc::clone(&shared), pinned(index, count, &cpus));
         let run = move || {
             if let Some(cpu) = cpu {

@@ -9,10 +9,14 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use weir_analyse::busiest::{Busiest, SECONDS};
 use weir_ledger::{Account, Count, Reason, StreamAccount};
 
 use super::status::{SourceStatus, Status};
 use super::worker::Shared;
+
+/// The transports that connections are counted by.
+const TRANSPORTS: [&str; 4] = ["tcp", "udp", "icmp", "other"];
 
 /// All that a sensor tells.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
@@ -42,6 +46,46 @@ pub struct Snapshot {
     pub panics: u64,
     /// Each log that was begun.
     pub logs: Vec<LogSnapshot>,
+    /// Who and what has most of the traffic.
+    pub busiest: BusiestSnapshot,
+}
+
+/// The busiest pairs of hosts and services of some seconds, busiest first; sampled where there is much traffic.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BusiestSnapshot {
+    /// Of so many seconds.
+    pub seconds: u32,
+    /// Pairs of hosts.
+    pub pairs: Vec<PairSnapshot>,
+    /// Services, as in conn.log; "" for what is not known.
+    pub services: Vec<ServiceSnapshot>,
+}
+
+/// A pair of hosts.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PairSnapshot {
+    /// One host.
+    pub low: String,
+    /// The other.
+    pub high: String,
+    /// Packets in both directions.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A service.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceSnapshot {
+    /// Its name.
+    pub service: String,
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// One worker.
@@ -60,6 +104,14 @@ pub struct WorkerSnapshot {
     pub kernel_dropped: u64,
     /// What it dropped at each hop: hop, then reason. Where there is nothing, nothing stands.
     pub dropped: BTreeMap<String, BTreeMap<String, Count>>,
+    /// Connections that began, by transport.
+    pub connections: BTreeMap<String, u64>,
+    /// Acknowledgments that covered data for the first time.
+    pub acks: u64,
+    /// Those that covered data which was never seen.
+    pub ack_gaps: u64,
+    /// How many seconds ago it told this: less than one, while it makes progress.
+    pub silent_for: f64,
 }
 
 /// One ring, socket or stream.
@@ -119,7 +171,8 @@ impl Snapshot {
         for (worker, place) in shared.status.iter().enumerate() {
             let status = place.lock().unwrap_or_else(PoisonError::into_inner).clone();
             sources.extend(status.sources.iter().map(|source| SourceSnapshot::of(source, worker)));
-            workers.push(WorkerSnapshot::of(worker, &status));
+            let told = status.told.unwrap_or(shared.start);
+            workers.push(WorkerSnapshot::of(worker, &status, since(told).as_secs_f64()));
             all.merge(&status);
         }
         let logs = shared.logged.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -136,12 +189,13 @@ impl Snapshot {
             workers,
             sources,
             logs,
+            busiest: BusiestSnapshot::of(&all.busiest),
         }
     }
 }
 
 impl WorkerSnapshot {
-    fn of(worker: usize, status: &Status) -> Self {
+    fn of(worker: usize, status: &Status, silent_for: f64) -> Self {
         let mut dropped = BTreeMap::new();
         for hop in status.balance().hops {
             let reasons = dropped_of(&hop.account);
@@ -149,6 +203,7 @@ impl WorkerSnapshot {
                 dropped.insert(hop.hop.name().to_owned(), reasons);
             }
         }
+        let tally = &status.closed.tally;
         Self {
             worker,
             received: status.tap.passed,
@@ -156,7 +211,38 @@ impl WorkerSnapshot {
             flows: status.flows,
             kernel_dropped: status.losses.dropped,
             dropped,
+            connections: TRANSPORTS.iter().map(|name| (*name).to_owned()).zip(tally.began).collect(),
+            acks: tally.acks,
+            ack_gaps: tally.gaps,
+            silent_for,
         }
+    }
+}
+
+impl BusiestSnapshot {
+    fn of(busiest: &Busiest) -> Self {
+        let mut pairs: Vec<_> = busiest
+            .pairs
+            .iter()
+            .map(|((low, high), share)| PairSnapshot {
+                low: low.to_string(),
+                high: high.to_string(),
+                packets: share.packets,
+                bytes: share.bytes,
+            })
+            .collect();
+        let mut services: Vec<_> = busiest
+            .services
+            .iter()
+            .map(|(service, share)| ServiceSnapshot {
+                service: (*service).to_owned(),
+                packets: share.packets,
+                bytes: share.bytes,
+            })
+            .collect();
+        pairs.sort_by_key(|pair| std::cmp::Reverse(pair.bytes));
+        services.sort_by_key(|service| std::cmp::Reverse(service.bytes));
+        Self { seconds: SECONDS as u32, pairs, services }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What a worker tells of itself.
 
+use std::time::Instant;
+
+use weir_analyse::Busiest;
 use weir_ledger::{Account, Balance, Count, Hop};
 use weir_tap::Losses;
 
@@ -22,6 +25,12 @@ pub struct Status {
     pub losses: Losses,
     /// Each of its sources.
     pub sources: Vec<SourceStatus>,
+    /// Who and what has most of the traffic of its lane.
+    pub busiest: Busiest,
+    /// Memory of the fragments that wait for others, in bytes.
+    pub fragment_memory: usize,
+    /// When it told this: a worker that makes progress tells ten times a second.
+    pub told: Option<Instant>,
 }
 
 /// What is to be told of a source.
@@ -48,6 +57,7 @@ impl Status {
         self.closed.merge(&other.closed);
         self.flows += other.flows;
         self.losses = self.losses.plus(other.losses);
+        self.busiest.merge(&other.busiest);
         self.sources.extend_from_slice(&other.sources);
     }
 

@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use weir_ledger::{Count, Reason};
 use weir_tap::{FrameBatch, LiveSource, Precision, Received};
-use weir_wire::UidKey;
+use weir_wire::{Interval, Time, UidKey};
 
 use super::super::complain;
 use super::super::deliver::Sender;
 use super::super::worker::Worker;
 use super::exchange::{Inbox, Outbox};
 use super::hops::{HopParts, Hops};
+use super::meter::{self, Meter, Readings};
 use super::order::HOLD;
 use super::snapshot::LogSnapshot;
 use super::status::{SourceStatus, Status};
@@ -34,6 +35,8 @@ const TICK: Duration = Duration::from_millis(100);
 const DRAIN: Duration = Duration::from_secs(1);
 /// When nothing came for this long after the stop, the sources are empty: longer than a ring keeps a block that is not full.
 const QUIET: Duration = Duration::from_millis(60);
+/// A worker that has told nothing for this long does not work any more: far longer than [`PATIENCE`](super::exchange::PATIENCE).
+pub const STUCK: Duration = Duration::from_secs(10);
 /// A source that failed is left alone for this long.
 const REST: Duration = Duration::from_millis(100);
 
@@ -55,6 +58,16 @@ pub struct Shared {
     pub logged: Mutex<Vec<LogSnapshot>>,
     /// Set when logs shall be rotated now.
     pub rotate: AtomicBool,
+}
+
+impl Shared {
+    /// Whether every worker has told something lately. A worker tells ten times a second, also where nothing comes.
+    pub fn makes_progress(&self, at: Instant) -> bool {
+        self.status.iter().all(|place| {
+            let told = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).told;
+            at.saturating_duration_since(told.unwrap_or(self.start)) < STUCK
+        })
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +105,9 @@ pub struct Thread {
     shared: Arc<Shared>,
     batch: FrameBatch,
     tick_at: Instant,
+    meter: Meter,
+    /// Records that were made.
+    records: u64,
 }
 
 /// What a [`Thread`] is made of.
@@ -110,6 +126,8 @@ pub struct Parts {
     pub ends: (Inbox, Outbox),
     /// Where records go.
     pub sender: Sender,
+    /// What it tells of itself in logs.
+    pub meter: Meter,
 }
 
 impl Thread {
@@ -128,6 +146,8 @@ impl Thread {
             tick_at: shared.start,
             shared,
             batch: FrameBatch::default(),
+            meter: parts.meter,
+            records: 0,
         }
     }
 
@@ -212,18 +232,44 @@ impl Thread {
         self.tick_at = at + TICK;
         self.hops.advance(at, self.shared.start);
         self.deliver(false);
-        self.publish(false);
+        let status = self.publish(false);
+        self.measure(at, &status);
+    }
+
+    /// Adds the records about this worker that are due.
+    fn measure(&mut self, at: Instant, status: &Status) {
+        if !self.meter.is_due(at) {
+            return;
+        }
+        let wall = meter::wall();
+        // What the clock said when the last frame came.
+        let lag = |(time, came): (Time, Instant)| wall.since(time + span(at.saturating_duration_since(came)));
+        let readings = Readings {
+            tap: &status.tap,
+            losses: status.losses,
+            tally: status.closed.tally,
+            streams: &status.closed.streams,
+            fragment_memory: status.fragment_memory,
+            records: self.records,
+            lag: self.hops.last().map(lag),
+        };
+        let records = self.meter.records(at, wall, meter::resident_memory(), &readings);
+        let (entries, _) = self.hops.records();
+        for record in records {
+            entries.push(record);
+        }
     }
 
     fn deliver(&mut self, last: bool) {
         let (entries, sequence) = self.hops.records();
+        self.records += entries.len() as u64;
         // A writer that is gone has said why.
         let _ = self.sender.send(entries, if last { u64::MAX } else { sequence });
     }
 
     /// `last`: what the kernel still has will not be read.
-    fn publish(&mut self, last: bool) {
-        let mut status = Status::default();
+    fn publish(&mut self, last: bool) -> Status {
+        let mut status = Status { told: Some(now()), ..Status::default() };
         for Source { reader, feed, .. } in &mut self.sources {
             let losses = reader.losses();
             let taken = losses.dropped.saturating_add(reader.account().entered.frames);
@@ -248,8 +294,9 @@ impl Thread {
         self.hops.status(&mut status);
         if let Some(place) = self.shared.status.get(self.index) {
             // Whoever panicked with the lock has left a status that is about to be replaced.
-            *place.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = status;
+            place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone_from(&status);
         }
+        status
     }
 
     /// Reads what the kernel has taken before the stop.
@@ -289,6 +336,10 @@ impl Thread {
         self.deliver(true);
         self.publish(true);
     }
+}
+
+fn span(span: Duration) -> Interval {
+    Interval(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))
 }
 
 #[allow(clippy::disallowed_methods, reason = "a worker lives by the clock")]
