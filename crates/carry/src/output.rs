@@ -53,6 +53,15 @@ pub struct Outgoing<'a> {
     pub frame: Frame<'a>,
     /// The hash of its flow.
     pub hash: u32,
+    /// What it stands for in the ledger: itself, unless its tunnel was taken off or fragments were put together before.
+    pub count: Count,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A frame that stands for itself.
+    pub const fn new(frame: Frame<'a>, hash: u32) -> Self {
+        Self { frame, hash, count: Count::one(frame.wire_len as u64) }
+    }
 }
 
 /// What is worth knowing beside the ledger.
@@ -180,7 +189,7 @@ impl Output {
     /// Makes packets of a frame.
     fn take<'a>(&mut self, outgoing: &Outgoing<'a>, pieces: &mut Vec<Piece<'a>>) {
         let frame = &outgoing.frame;
-        let count = Count::one(u64::from(frame.wire_len));
+        let count = outgoing.count;
         self.account.enter(count);
         let Some(ethernet) = Ethernet::of(frame) else {
             self.account.drop(Reason::LinkNotCarried, count);

@@ -14,7 +14,7 @@ fn frame(data: &[u8], number: u64) -> Outgoing<'_> {
     let time = Time(1_700_000_000_000_000_001 + number as i64);
     let (link, offload) = (LinkType::ETHERNET, Offload::default());
     let frame = Frame { time, tap: 3, sequence: number, link, wire_len: data.len() as u32, offload, data };
-    Outgoing { frame, hash: number as u32 }
+    Outgoing::new(frame, number as u32)
 }
 
 fn bytes(number: u8, len: usize) -> Vec<u8> {

@@ -93,6 +93,8 @@ reasons! {
     // Outputs.
     /// Longer than the interface or the path takes, and not to be cut.
     FrameTooLong = "frame_too_long",
+    /// No target was alive to which its flow could go.
+    NoTarget = "no_target",
     /// Of a link type that the output cannot carry.
     LinkNotCarried = "link_not_carried",
     /// The output's queue was full for longer than it may be waited for.

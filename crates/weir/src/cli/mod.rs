@@ -6,6 +6,7 @@ pub mod filter;
 pub mod plan;
 pub mod sense;
 pub mod sources;
+pub mod spread;
 pub mod top;
 
 use std::ffi::OsString;
@@ -62,6 +63,9 @@ pub enum Command {
     /// Asks a running sensor what it does, or tells it what to do
     #[command(after_help = ctl::EXAMPLES)]
     Ctl(ctl::CtlArguments),
+    /// Takes packets from any source and spreads them by flow among sensors
+    #[command(after_help = spread::EXAMPLES)]
+    Spread(Box<spread::SpreadArguments>),
     /// Plays captures, or a stream of one, onto an interface, by their times
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),

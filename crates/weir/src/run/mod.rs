@@ -14,7 +14,9 @@ pub mod print;
 pub mod read;
 pub mod replay;
 pub mod sense;
-mod summary;
+mod signals;
+pub mod spread;
+pub mod summary;
 pub mod top;
 mod worker;
 

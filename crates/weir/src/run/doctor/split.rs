@@ -98,7 +98,7 @@ fn send(output: &mut Output, surrounding: usize) -> anyhow::Result<()> {
     output.send(frames.iter().map(|data| {
         let (time, link, offload) = (Time(0), LinkType::ETHERNET, Offload::default());
         let frame = Frame { time, sequence: 0, tap: 0, link, wire_len: data.len() as u32, data, offload };
-        Outgoing { frame, hash: 0 }
+        Outgoing::new(frame, 0)
     }));
     output.take_trouble().map_or(Ok(()), Err)?;
     let passed = output.account().passed.frames;

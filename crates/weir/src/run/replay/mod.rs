@@ -13,6 +13,7 @@ use weir_ledger::{Account, Balance, Count, Hop};
 use weir_tap::{Captures, FrameBatch, Options, Precision, Source};
 
 use super::read::write_ledger;
+use super::signals::stop_by_signal;
 use super::summary::{Grouped, Line};
 use super::{Exit, complain};
 use crate::cli::{ReplayArguments, TooLong};
@@ -74,17 +75,6 @@ fn check(arguments: &ReplayArguments) -> anyhow::Result<Speed> {
     let from_stdin = arguments.captures.iter().any(|capture| capture == "-");
     anyhow::ensure!(arguments.rounds == 1 || !from_stdin, "standard input can be played only once");
     arguments.speed.parse()
-}
-
-/// What SIGINT and SIGTERM set; the second one ends the process at once.
-fn stop_by_signal() -> io::Result<Arc<AtomicBool>> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
 }
 
 struct Player {
@@ -172,7 +162,7 @@ impl Player {
             self.read.pass(count);
             self.left -= 1;
         }
-        self.output.send(frames.map(|frame| Outgoing { frame, hash: 0 }));
+        self.output.send(frames.map(|frame| Outgoing::new(frame, 0)));
         self.output.take_trouble().map_or(Ok(()), Err)
     }
 

@@ -9,17 +9,17 @@
 //! Promises: sources are opened, then root is dropped, then the first byte of traffic is looked at. SIGTERM and SIGINT end
 //! all connections into the logs; a second one ends the process at once.
 
-mod clock;
+pub mod clock;
 pub mod control;
 mod exchange;
 mod hops;
 mod meter;
 mod metrics;
 mod order;
-mod privileges;
+pub mod privileges;
 pub mod snapshot;
-mod sources;
-mod status;
+pub mod sources;
+pub mod status;
 mod worker;
 mod writer;
 
