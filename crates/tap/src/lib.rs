@@ -33,5 +33,5 @@ pub use error::{ErrorKind, Flaw, TapError};
 pub use live::{LiveSource, Losses, Received};
 pub use sys::{Device, DeviceRing, Offloads, Queues};
 pub use sys::{Fanout, FanoutMode, PacketRing, RingClock, RingDirection, RingOptions, interfaces};
-pub use sys::{Filter, FilterError, listing, pcap_over_ip, tunnel_socket};
+pub use sys::{Filter, FilterError, bpf, listing, pcap_over_ip, tunnel_socket, xdp};
 pub use weir_wire::capture::{self as write, Endian, Precision};

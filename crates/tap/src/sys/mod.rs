@@ -1,5 +1,6 @@
 //! System calls: opening captures, mapping files, rings of interfaces, and libpcap's filters. Nothing else in this crate touches the system.
 
+pub mod bpf;
 mod device;
 mod filter;
 mod map;
@@ -7,6 +8,7 @@ mod open;
 pub mod pcap_over_ip;
 mod ring;
 pub mod tunnel_socket;
+pub mod xdp;
 
 pub use device::{Device, DeviceRing, Offloads, Queues};
 pub use filter::{Filter, FilterError, listing};

@@ -33,6 +33,7 @@ pub use options::{Fanout, FanoutMode, RingClock, RingDirection, RingOptions};
 use setup::{Ready, failure};
 use socket::Waiter;
 pub use socket::interfaces;
+pub(super) use socket::{Promiscuous, index_of};
 
 /// How often a vanished interface is looked for.
 const RETRY: Duration = Duration::from_millis(200);

@@ -113,6 +113,19 @@ impl AsFd for Socket {
     }
 }
 
+/// Makes an interface hand over frames that are for other hosts, as long as this lives.
+#[derive(Debug)]
+pub(in crate::sys) struct Promiscuous(#[allow(dead_code, reason = "holds the membership")] Socket);
+
+impl Promiscuous {
+    /// Of the interface with this index.
+    pub fn new(index: u32) -> io::Result<Self> {
+        let socket = Socket::new()?;
+        socket.promiscuous(index)?;
+        Ok(Self(socket))
+    }
+}
+
 /// Waits for sockets, and is told of each block once, not as long as it is ours.
 #[derive(Debug)]
 pub(super) struct Waiter(OwnedFd);
@@ -175,7 +188,7 @@ impl AsFd for Waiter {
 
 /// The index of an interface.
 #[allow(unsafe_code, reason = "if_nametoindex")]
-pub(super) fn index_of(interface: &str) -> io::Result<u32> {
+pub(in crate::sys) fn index_of(interface: &str) -> io::Result<u32> {
     let name = CString::new(interface).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     // SAFETY: a string that ends in NUL.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
