@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bpf;
 mod conform;
 mod deb;
 mod docs;
@@ -50,6 +51,12 @@ enum Task {
         #[arg(long)]
         built: bool,
     },
+    /// Builds the programs that run in the kernel (crates/tap/bpf); needs clang
+    Bpf {
+        /// Only fails where an object is not what its source builds
+        #[arg(long)]
+        check: bool,
+    },
     /// Captures samples/first.pcapng anew from real programs in network namespaces; needs root
     Sample,
     /// Measures what is promised of speed and memory, and prints the table that README quotes
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
         Task::Conform { bless } => conform::run(bless),
         Task::Docs { check } => docs::run(check),
         Task::Deb { built } => deb::run(built),
+        Task::Bpf { check } => bpf::run(check).map(|said| eprintln!("{said}")),
         Task::Sample => sample::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Generate { kind } => bench::generate(&kind),

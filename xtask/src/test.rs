@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{conform, docs, packages, shell, tidy};
+use crate::{bpf, conform, docs, packages, shell, tidy};
 
 /// What a step has to say for the summary, in a few words or none.
 type Step = (&'static str, fn() -> Result<String>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("packages", || quiet(packages::install())),
     ("fmt", || quiet(shell::run(&shell::cargo(), &["fmt", "--all", "--check"]))),
+    ("bpf", || bpf::run(true)),
     ("tidy", || quiet(tidy::run())),
     ("clippy", || quiet(clippy())),
     ("tests", tests),

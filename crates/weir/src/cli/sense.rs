@@ -39,6 +39,12 @@ pub struct SenseArguments {
     /// How many workers [default: as many as there are CPUs]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
+    /// How frames of an interface are taken
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub capture: Option<Capture>,
+    /// Which frames are taken by XDP; all others go on to the host
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub xdp_take: Option<XdpTake>,
     /// How the kernel splits the traffic of an interface among the workers
     #[arg(long, value_enum, value_name = "WAY")]
     pub balance: Option<Balance>,
@@ -68,6 +74,28 @@ pub struct SenseArguments {
     pub quiet: bool,
 }
 
+/// How frames of an interface are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capture {
+    /// Copies, by AF_PACKET: the host gets all frames too
+    #[default]
+    Packet,
+    /// By AF_XDP: what is taken does not reach the host, so for interfaces that are there to be listened to
+    Xdp,
+}
+
+/// Which frames are taken by XDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpTake {
+    /// All
+    #[default]
+    All,
+    /// Those with a tunnel in them (VXLAN, GENEVE, GRE, ERSPAN, IP in IP): ssh to the sensor still works
+    Tunnels,
+}
+
 /// How the traffic of an interface is split among workers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, serde::Deserialize)]
 pub enum Balance {
@@ -75,6 +103,10 @@ pub enum Balance {
     #[default]
     #[serde(rename = "fanout")]
     Fanout,
+    /// The same by a program in eBPF
+    #[value(name = "fanout=ebpf")]
+    #[serde(rename = "fanout=ebpf")]
+    Ebpf,
     /// One reader for each source; flows are spread in user space
     #[serde(rename = "lanes")]
     Lanes,

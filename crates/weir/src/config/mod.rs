@@ -19,7 +19,7 @@ use weir_wire::{Address, Interval, TenantId, UidKey};
 
 use crate::cli;
 use crate::cli::LogFormat;
-use crate::cli::sense::Balance;
+use crate::cli::sense::{Balance, Capture, XdpTake};
 use crate::cli::sources::{Direction, Timestamps};
 use fault::{Element, Fault, Faults, Place};
 use sense::{Every, SenseConfig};
@@ -302,6 +302,10 @@ sections! {
         compress: bool,
         /// Workers; 0: as many as there are CPUs.
         workers: u16,
+        /// How frames of an interface are taken: "packet" (copies) or "xdp" (what is taken does not reach the host).
+        capture: Capture,
+        /// Which frames XDP takes: "all", or "tunnels", with which all else goes on to the host.
+        xdp_take: XdpTake,
         /// How the traffic of an interface is split among the workers; see weir sense --help.
         balance: Balance,
         /// Only frames that this expression of tcpdump's language selects; "": all.

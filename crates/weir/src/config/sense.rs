@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use weir_wire::Interval;
 
 use super::Setting;
-use crate::cli::sense::{Balance, SenseArguments};
+use crate::cli::sense::{Balance, Capture, SenseArguments, XdpTake};
 use crate::cli::sources::{Direction, SourceArguments, Timestamps};
 use crate::cli::{self, LogFormat};
 use crate::run::sense::Rotation;
@@ -38,6 +38,10 @@ pub struct SenseConfig {
     pub compress: bool,
     /// 0: as many as there are CPUs.
     pub workers: u16,
+    /// How frames of an interface are taken.
+    pub capture: Capture,
+    /// Which of them XDP takes.
+    pub xdp_take: XdpTake,
     /// How traffic is split.
     pub balance: Balance,
     /// tcpdump's language; empty: everything.
@@ -86,6 +90,8 @@ impl Default for SenseConfig {
             rotate: Every::default(),
             compress: true,
             workers: 0,
+            capture: Capture::default(),
+            xdp_take: XdpTake::default(),
             balance: Balance::default(),
             filter: String::new(),
             direction: Direction::default(),
@@ -121,6 +127,8 @@ impl SenseConfig {
         self.format = a.format.unwrap_or(self.format);
         self.rotate = a.rotate.unwrap_or(self.rotate);
         self.workers = a.workers.unwrap_or(self.workers);
+        self.capture = a.capture.unwrap_or(self.capture);
+        self.xdp_take = a.xdp_take.unwrap_or(self.xdp_take);
         self.balance = a.balance.unwrap_or(self.balance);
         self.user = a.user.clone().unwrap_or_else(|| self.user.clone());
         self.pin &= !a.no_pin;
@@ -250,7 +258,7 @@ macro_rules! named {
         }
     )+};
 }
-named!(Balance, Direction, Timestamps, cli::LogFormat);
+named!(Balance, Capture, XdpTake, Direction, Timestamps, cli::LogFormat);
 
 /// As TOML writes a string.
 fn quoted(text: &str) -> String {

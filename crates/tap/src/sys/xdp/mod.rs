@@ -39,8 +39,6 @@ use crate::{FrameBatch, FrameMeta, LiveSource, Losses, MAX_FRAMES, Received, Tap
 use memory::{CHUNK, Chunks, Fill, Receive};
 use socket::Socket;
 
-/// Bounds of the chunks of one socket: 256 KiB to 4 GiB.
-const CHUNKS: std::ops::RangeInclusive<u32> = 64..=1 << 20;
 /// The program's map has so many places.
 const MAX_QUEUES: u32 = 256;
 /// A block is handed over when it has so many bytes.
@@ -88,6 +86,13 @@ pub struct XdpOptions {
 }
 
 impl XdpOptions {
+    /// Bytes of a chunk.
+    pub const CHUNK: usize = CHUNK;
+    /// So many chunks at least has a socket: 256 KiB.
+    pub const LEAST_CHUNKS: u32 = 64;
+    /// And so many at most: 4 GiB.
+    pub const MOST_CHUNKS: u32 = 1 << 20;
+
     /// All frames of `interface`, those for others too.
     pub fn new(interface: impl Into<String>) -> Self {
         Self {
@@ -156,8 +161,8 @@ impl XdpSocket {
     /// # Errors
     /// No permission, no such interface, another program is there, no memory: [`TapError::Interface`] says what to do.
     pub fn open_all(options: &XdpOptions) -> Result<Vec<Self>, TapError> {
-        if !options.chunks.is_power_of_two() || !CHUNKS.contains(&options.chunks) {
-            let (least, most) = CHUNKS.into_inner();
+        let (least, most) = (XdpOptions::LEAST_CHUNKS, XdpOptions::MOST_CHUNKS);
+        if !options.chunks.is_power_of_two() || !(least..=most).contains(&options.chunks) {
             return Err(options.refuse(format!(
                 ": {} chunks; there has to be a power of two from {least} to {most}",
                 options.chunks
@@ -178,9 +183,7 @@ impl XdpSocket {
         let mut program = load(options)?;
         let mut ready = Vec::new();
         for queue in 0..queues {
-            ready.push(
-                Ready::new(options, index, queue).map_err(|source| occupied(options, source))?,
-            );
+            ready.push(Ready::new(options, index, queue).map_err(|source| occupied(options, source))?);
         }
         enter(&mut program, &ready).map_err(|source| options.failure("give AF_XDP sockets to", source))?;
         let attached = Arc::new(attach(program, options, index)?);

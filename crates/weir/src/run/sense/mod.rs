@@ -13,6 +13,7 @@ pub mod clock;
 pub mod control;
 mod exchange;
 mod hops;
+mod kernel;
 mod meter;
 mod metrics;
 mod order;

@@ -10,7 +10,8 @@ use weir_tap::{
 };
 use wildmatch::WildMatch;
 
-use crate::cli::sense::Balance;
+use super::kernel;
+use crate::cli::sense::{Balance, Capture};
 use crate::cli::sources::{Direction, Timestamps};
 use crate::config::sense::{SenseConfig, given};
 
@@ -128,11 +129,15 @@ impl Opening {
 
     /// Opens the rings of one interface.
     fn interface(&mut self, config: &SenseConfig, name: &str, index: usize) -> anyhow::Result<()> {
+        if config.capture == Capture::Xdp {
+            return self.queues(config, name);
+        }
         let mut options = ring_options(config, name);
         options.tap = self.taps(1)?;
         let mode = match config.balance {
             Balance::Lanes | Balance::Nics => None,
             Balance::Fanout => Some(FanoutMode::Program(self.steering().for_frames())),
+            Balance::Ebpf => Some(kernel::fanout(&self.steering(), name)?),
             Balance::Hash => Some(FanoutMode::Hash),
             Balance::Queue => Some(FanoutMode::Queue),
             Balance::Cpu => Some(FanoutMode::Cpu),
@@ -142,7 +147,7 @@ impl Opening {
             self.add_anywhere(Box::new(PacketRing::open(&options)?));
             return Ok(());
         };
-        self.blind |= config.balance != Balance::Fanout;
+        self.blind |= !matches!(config.balance, Balance::Fanout | Balance::Ebpf);
         // One name space of groups for the whole network namespace: other sensors have other process ids.
         let group = (std::process::id() as u16).wrapping_mul(31).wrapping_add(index as u16);
         options.fanout = Some(Fanout { group, mode, defragment: false, rollover: false });
@@ -150,6 +155,18 @@ impl Opening {
         self.names.push(name.to_owned());
         for (worker, ring) in rings.into_iter().enumerate() {
             self.add(worker, Box::new(ring));
+        }
+        Ok(())
+    }
+
+    /// Opens an AF_XDP socket for each queue of an interface.
+    fn queues(&mut self, config: &SenseConfig, name: &str) -> anyhow::Result<()> {
+        let tap = self.taps(1)?;
+        let sockets = kernel::xdp(config, &self.steering(), name, tap)?;
+        // The network card knows its own hash, which need not be that of the innermost flow.
+        self.blind |= sockets.len() > 1;
+        for socket in sockets {
+            self.add_anywhere(Box::new(socket));
         }
         Ok(())
     }
