@@ -86,11 +86,16 @@ const OF_TIME: &[&str] = &[
 ];
 
 fn records_on_an_interface_equal_those_of_a_capture(options: &str) {
+    records_equal_those_of_a_capture("vb", options);
+}
+
+/// The capture is made at `end` of the wire from `va` to `vb`.
+fn records_equal_those_of_a_capture(end: &str, options: &str) {
     let home = tempfile::tempdir().unwrap();
     // Logs are written by a user without privileges.
     Command::new("chmod").arg("755").arg(home.path()).status().unwrap();
     let script = format!(
-        "tcpdump --immediate-mode -s 9216 -B 65536 -i vb -U -w cap.pcap 2> dump.log & dump=$!
+        "tcpdump --immediate-mode -s 9216 -B 65536 -i {end} -U -w cap.pcap 2> dump.log & dump=$!
          await dump.log 'listening on'
          $weir sense -i vb -l live --ledger live.json {options} 2> sense.log & sense=$!
          await sense.log 'listening on'
@@ -135,6 +140,17 @@ fn the_split_by_our_own_program_gives_the_same_records() {
 #[test]
 fn the_kernels_own_split_gives_the_same_records() {
     records_on_an_interface_equal_those_of_a_capture("-w 3 --balance fanout=hash");
+}
+
+#[test]
+fn the_split_by_our_program_in_ebpf_gives_the_same_records() {
+    records_on_an_interface_equal_those_of_a_capture("-w 3 --balance fanout=ebpf");
+}
+
+#[test]
+fn frames_taken_by_xdp_give_the_same_records() {
+    // They do not reach the host's end, so the capture is made where they are sent.
+    records_equal_those_of_a_capture("va", "-w 2 --capture xdp");
 }
 
 /// A sensor that ends with the test.
