@@ -152,6 +152,7 @@ impl std::fmt::Debug for FanoutProgram {
 }
 
 /// What the system said.
+#[allow(clippy::wildcard_enum_match_arm, reason = "all other errors are told as they are")]
 pub(super) fn cause(error: ProgramError) -> io::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {

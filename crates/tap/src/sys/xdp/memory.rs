@@ -162,6 +162,11 @@ impl Receive {
         producer.wrapping_sub(self.0.at).min(self.0.size)
     }
 
+    /// How many there is room for.
+    pub const fn size(&self) -> u32 {
+        self.0.size
+    }
+
     /// The descriptor `ahead` of the next one, where at least so many wait.
     #[allow(unsafe_code, reason = "memory that the kernel has written")]
     pub fn peek(&self, ahead: u32) -> xdp_desc {

@@ -421,6 +421,10 @@ impl LiveSource for XdpSocket {
         Losses { seen: here.saturating_add(dropped), dropped, freezes: lost.rx_fill_ring_empty_descs }
     }
 
+    fn fill(&self) -> Option<f64> {
+        Some(f64::from(self.receive.waiting()) / f64::from(self.receive.size()))
+    }
+
     fn account(&self) -> &Account {
         &self.account
     }
