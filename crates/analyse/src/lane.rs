@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use weir_ledger::{Account, Count, StreamAccount};
+use weir_ledger::{Account, Count, Reason, StreamAccount};
 use weir_record::Entries;
-use weir_wire::{Packet, Role, Time, UidKey};
+use weir_wire::{Packet, Role, Shed, Time, UidKey};
 
 use crate::busiest::{Busiest, Watch};
 use crate::detect::Expected;
@@ -67,6 +67,10 @@ impl Lane {
         };
         self.account.enter(count);
         self.advance(head.time, out);
+        if self.shed.beginning > 0 && self.is_shed(packet, out) {
+            self.account.drop(Reason::Shed, count);
+            return;
+        }
         let index = self.current(packet, out);
         let Some(flow) = self.flows.get_mut(index) else { return };
         let before = flow.deadline(&self.shared.config);
@@ -82,6 +86,22 @@ impl Lane {
             Ok(()) => self.account.pass(count),
             Err(reason) => self.account.drop(reason, count),
         }
+    }
+
+    /// Whether the flow of `packet` is left out; ends it where it has begun. The tunnels around other packets are let in.
+    fn is_shed(&mut self, packet: &Packet<'_>, out: &mut Entries) -> bool {
+        let slot = u16::from(self.shared.key.slot(&packet.head.key));
+        if slot >= self.shed.beginning || packet.head.role != Role::Innermost {
+            return false;
+        }
+        let Some(index) = self.flows.find(&packet.head.key) else { return true };
+        if slot >= self.shed.running {
+            return false;
+        }
+        if let Some(flow) = self.flows.remove(index) {
+            flow.shed(packet.head.time, &mut self.shared, out);
+        }
+        true
     }
 
     /// The flow that `packet` belongs to: the one with its key unless that is over, else a new one.

@@ -106,7 +106,7 @@ reasons! {
     // Policy and bounds.
     /// What this process sends out itself, or an answer to it, seen again by its own tap.
     OwnOutput = "own_output",
-    /// Its flow was let go as a whole, as there was more than `--max-rate` or `--max-cpu` allow.
+    /// Its flow was let go as a whole: there was more than `--max-rate` or `--max-cpu` allow, or its lane could not keep up.
     Shed = "shed",
     /// The user's filter did not select it.
     Filtered = "filtered",

@@ -11,6 +11,7 @@
 //! - A [`Balancer`] gives flows to targets outside of this process (`weir spread`), by a [`Maglev`] table and with a memory of
 //!   flows in progress.
 //! - A [`Deduplicator`] finds the copies of packets that several taps saw.
+//! - A [`Shedder`] says which flows a lane that cannot keep up leaves out.
 //! - What belongs to a flow without being of it, an ICMP error, is found by [`flow_of`].
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ mod maglev;
 pub mod program;
 mod quoted;
 mod shed;
+mod shedder;
 
 pub use balancer::{Balancer, PINS};
 pub use duplicates::Deduplicator;
@@ -33,3 +35,4 @@ pub use maglev::{MAX_TARGETS, Maglev, Target};
 pub use program::{Steering, TenantNumber, Tunnel};
 pub use quoted::flow_of;
 pub use shed::{Limits, Shed};
+pub use shedder::{MOST as MOST_SHED, Shedder};

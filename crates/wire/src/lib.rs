@@ -33,4 +33,4 @@ pub use packet::{Data, Head, Packet, Role, TunnelKind};
 pub use tcp::{TcpHeader, TcpOption};
 pub use time::{Interval, Time};
 pub use udp::UdpHeader;
-pub use uid::{Uid, UidKey};
+pub use uid::{Shed, Uid, UidKey};

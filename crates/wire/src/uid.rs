@@ -15,6 +15,20 @@ use crate::{FlowKey, Time};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UidKey(pub [u8; 16]);
 
+/// Which flows are left out: those whose [`slot`](UidKey::slot) is below a number.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Shed {
+    /// Of flows that begin; 256 would be all.
+    pub beginning: u16,
+    /// Of flows in progress; never more.
+    pub running: u16,
+}
+
+impl Shed {
+    /// All flows are let in.
+    pub const NOTHING: Self = Self { beginning: 0, running: 0 };
+}
+
 /// An identifier of 96 bits. [`Uid::NONE`] stands for "no identifier".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Uid(u128);
@@ -51,6 +65,18 @@ impl UidKey {
         h.write(&key.upper.0);
         h.write_i64(start.0);
         cut(&h)
+    }
+
+    /// The slot of the flow with `key`, by which flows are shed: the same for both directions, on every machine with this key.
+    pub fn slot(&self, key: &FlowKey) -> u8 {
+        let mut h = siphasher::sip::SipHasher13::new_with_key(&self.0);
+        h.write_u32(key.tenant.0);
+        h.write_u8(key.protocol);
+        h.write_u16(key.lower_port);
+        h.write_u16(key.upper_port);
+        h.write(&key.lower.0);
+        h.write(&key.upper.0);
+        (h.finish() >> 56) as u8
     }
 
     /// The id of whatever `parts` name: a file by its handle, for one.
@@ -102,6 +128,22 @@ impl fmt::Debug for Uid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_of_flows_are_spread_evenly_and_depend_on_the_key() {
+        let key = |i: u16| FlowKey {
+            tenant: crate::TenantId(0),
+            protocol: 6,
+            lower_port: i,
+            upper_port: 443,
+            lower: crate::Address::v4([10, 0, 0, 1]),
+            upper: crate::Address::v4([10, 0, 0, 2]),
+        };
+        let below = (0..10_000).filter(|i| UidKey::default().slot(&key(*i)) < 64).count();
+        assert!((2_300..2_700).contains(&below), "{below}");
+        let same = (0..1000).filter(|i| UidKey::default().slot(&key(*i)) == UidKey([1; 16]).slot(&key(*i)));
+        assert!(same.count() < 30);
+    }
     use crate::{Address, TenantId};
 
     #[test]

@@ -48,6 +48,9 @@ pub struct SenseArguments {
     /// How the kernel splits the traffic of an interface among the workers
     #[arg(long, value_enum, value_name = "WAY")]
     pub balance: Option<Balance>,
+    /// No flows are left out when a worker cannot keep up: the kernel drops packets at random then
+    #[arg(long)]
+    pub no_shed: bool,
     /// Workers are not bound to CPUs
     #[arg(long)]
     pub no_pin: bool,

@@ -319,6 +319,11 @@ sections! {
         /// The control socket, for weir ctl; "": /run/weir/sense.sock where logs are in /var/log/weir, else sense.sock beside
         /// the logs.
         control: String,
+        /// Whether a worker that cannot keep up leaves out whole flows, by a hash with the site's key, before the kernel drops
+        /// packets at random: first such as begin, then, where that does not help, such as are in progress.
+        shed: bool,
+        /// How full its ring or queue has to be for that, in percent, for 0.3 s.
+        shed_percent: u8,
         /// Whether each worker is bound to a CPU.
         pin: bool,
         /// Whom root becomes once all is open; "": weir if there is such a user, else who called sudo, else nobody.

@@ -54,6 +54,10 @@ pub struct SenseConfig {
     pub timestamps: Timestamps,
     /// The control socket; empty: where it usually is.
     pub control: String,
+    /// Whether a worker that cannot keep up leaves out whole flows.
+    pub shed: bool,
+    /// How full its ring or queue has to be for that, in percent.
+    pub shed_percent: u8,
     /// Whether workers are bound to CPUs.
     pub pin: bool,
     /// Whom root becomes; empty: see `weir sense --help`.
@@ -98,6 +102,8 @@ impl Default for SenseConfig {
             promiscuous: true,
             timestamps: Timestamps::default(),
             control: String::new(),
+            shed: true,
+            shed_percent: 90,
             pin: true,
             user: String::new(),
             key_file: String::new(),
@@ -131,6 +137,7 @@ impl SenseConfig {
         self.xdp_take = a.xdp_take.unwrap_or(self.xdp_take);
         self.balance = a.balance.unwrap_or(self.balance);
         self.user = a.user.clone().unwrap_or_else(|| self.user.clone());
+        self.shed &= !a.no_shed;
         self.pin &= !a.no_pin;
     }
 
@@ -152,6 +159,11 @@ impl SenseConfig {
 }
 
 impl SenseConfig {
+    /// How full a ring or queue may be, 0 to 1, before flows are left out; 0: they never are.
+    pub fn shed_above(&self) -> f64 {
+        if self.shed { f64::from(self.shed_percent.min(100)) / 100.0 } else { 0.0 }
+    }
+
     /// When logs are rotated.
     pub const fn rotation(&self) -> Rotation {
         Rotation { every: self.rotate.0, compress: self.compress }

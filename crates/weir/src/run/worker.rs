@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weir_analyse::{Busiest, Lane, Tally};
 use weir_ledger::{Account, Count, Reason, StreamAccount};
 use weir_record::Entries;
-use weir_wire::{Packet, Time, UidKey};
+use weir_wire::{Packet, Shed, Time, UidKey};
 
 /// A lane, and the accounts of those before it that panicked.
 pub struct Worker {
@@ -99,6 +99,11 @@ impl Worker {
     /// Who and what has most of the traffic.
     pub const fn busiest(&self) -> &Busiest {
         self.lane.busiest()
+    }
+
+    /// Leaves out the flows that `shed` names.
+    pub const fn shed(&mut self, shed: Shed) {
+        self.lane.shed(shed);
     }
 
     /// How many connections the lane has.

@@ -1,12 +1,19 @@
-//! A connection's record in conn.log.
+//! A connection's record in conn.log, and its end before its time.
 
-use weir_record::{Conn, ConnUid, Name, Set, Text};
+use weir_record::{Conn, ConnUid, Entries, Name, Set, Text};
+use weir_wire::Time;
 
-use super::Flow;
+use super::{Flow, Shared};
 use crate::Config;
 use crate::context::Transport;
 
 impl Flow {
+    /// The lane leaves the connection out from `now` on: it ends as far as it was seen, which is told.
+    pub fn shed(self, now: Time, shared: &mut Shared, out: &mut Entries) {
+        self.weird(now, "flow_shed", Some("weir"), out);
+        self.finish(now, shared, out);
+    }
+
     /// What conn.log shows of it.
     pub(super) fn record(&self, config: &Config) -> Conn {
         let [orig_pkts, resp_pkts] = self.packets;

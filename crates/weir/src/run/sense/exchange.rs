@@ -9,7 +9,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -81,7 +81,16 @@ impl Parcel {
 /// What wakes a worker that sleeps at its sources.
 struct Bell {
     asleep: AtomicBool,
+    /// How many parcels wait.
+    waiting: AtomicUsize,
     event: EventFd,
+}
+
+impl Bell {
+    /// A parcel waits no longer.
+    fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Where a worker takes parcels from.
@@ -113,7 +122,7 @@ pub fn between(workers: usize) -> anyhow::Result<Vec<(Inbox, Outbox)>> {
         let (queue, parcels) = sync_channel(PARCELS);
         let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let event = event.context("cannot make a queue between workers")?;
-        let bell = Arc::new(Bell { asleep: AtomicBool::new(false), event });
+        let bell = Arc::new(Bell { asleep: AtomicBool::new(false), waiting: AtomicUsize::new(0), event });
         ends.push((queue, Arc::clone(&bell)));
         inboxes.push(Inbox { parcels, bell });
     }
@@ -131,13 +140,21 @@ pub fn between(workers: usize) -> anyhow::Result<Vec<(Inbox, Outbox)>> {
 impl Inbox {
     /// A parcel, if there is one.
     pub fn take(&self) -> Option<Parcel> {
-        self.parcels.try_recv().ok()
+        self.parcels.try_recv().ok().inspect(|_| self.bell.taken())
+    }
+
+    /// How full the queue is, 0 to 1.
+    pub fn fill(&self) -> f64 {
+        self.bell.waiting.load(Ordering::Relaxed) as f64 / PARCELS as f64
     }
 
     /// Waits for a parcel. `Err`: none will come any more.
     pub fn wait(&self, timeout: Duration) -> Result<Option<Parcel>, ()> {
         match self.parcels.recv_timeout(timeout) {
-            Ok(parcel) => Ok(Some(parcel)),
+            Ok(parcel) => {
+                self.bell.taken();
+                Ok(Some(parcel))
+            }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(()),
         }
@@ -153,6 +170,7 @@ impl Inbox {
         self.bell.asleep.store(true, Ordering::SeqCst);
         match self.parcels.try_recv() {
             Ok(parcel) => {
+                self.bell.taken();
                 self.wake_up();
                 Some(parcel)
             }
@@ -193,7 +211,13 @@ impl Outbox {
             let count = door.load.count();
             let mut parcel = Parcel { feed, ..std::mem::take(&mut door.load) };
             loop {
-                match door.queue.try_send(parcel) {
+                // Counted before it is there to be taken, so that the count never goes below 0.
+                door.bell.waiting.fetch_add(1, Ordering::Relaxed);
+                let sent = door.queue.try_send(parcel);
+                if sent.is_err() {
+                    door.bell.taken();
+                }
+                match sent {
                     Ok(()) => {
                         spread.pass(count);
                         door.ring();
@@ -286,6 +310,22 @@ pub mod tests {
         assert_eq!(spread.passed.frames, PARCELS as u64);
         assert_eq!(spread.dropped(Reason::WorkerQueueFull).frames, 1);
         assert_eq!(spread.dropped(Reason::WorkerPanic).frames, 1);
+    }
+
+    #[test]
+    fn a_queue_tells_how_full_it_is() {
+        let mut ends = between(2).unwrap();
+        let (inbox, _) = ends.pop().unwrap();
+        let (_, mut outbox) = ends.pop().unwrap();
+        with_packet(|packet| {
+            for _ in 0..PARCELS + 9 {
+                outbox.load(1, packet);
+                outbox.send(0, &mut Account::default(), || false);
+            }
+        });
+        assert!((inbox.fill() - 1.0).abs() < 1e-9);
+        while inbox.take().is_some() {}
+        assert!(inbox.fill().abs() < 1e-9);
     }
 
     #[test]

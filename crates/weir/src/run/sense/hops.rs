@@ -11,7 +11,7 @@ use weir_ledger::{Account, Count};
 use weir_record::Entries;
 use weir_spread::lane_of;
 use weir_tap::FrameBatch;
-use weir_wire::{Time, UidKey};
+use weir_wire::{Shed, Time, UidKey};
 
 use super::super::worker::{Worker, close_after_panic};
 use super::clock::LaneClock;
@@ -84,6 +84,11 @@ impl Hops {
     /// The time of the last frame, and when it came.
     pub const fn last(&self) -> Option<(Time, Instant)> {
         self.last
+    }
+
+    /// Leaves out the flows that `shed` names, of the worker's own lane.
+    pub const fn shed(&mut self, shed: Shed) {
+        self.worker.shed(shed);
     }
 
     /// Nothing more is sent to others.

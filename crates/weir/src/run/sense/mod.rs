@@ -281,13 +281,14 @@ fn start(
     let writer = thread("write".into()).spawn(write);
     let writer = writer.context("cannot start a thread")?;
     let cpus = if config.sense.pin { cpus() } else { Vec::new() };
+    let shed_above = config.sense.shed_above();
     let mut workers = Vec::new();
     let ends = exchange::between(count)?;
     for (index, ((sources, ends), emptied)) in sources.into_iter().zip(ends).zip(emptied).enumerate() {
         let worker = Worker::new(Arc::clone(&analyse), key);
         let (config, sender) = (config.decap.clone(), Sender::new(index, format, queue.clone(), emptied));
         let meter = Meter::new(index, stats, capture_loss, shared.start);
-        let parts = Parts { index, sources, config, key, worker, ends, sender, meter };
+        let parts = Parts { index, sources, config, key, worker, ends, sender, meter, shed_above };
         let (shared, cpu) = (Arc::clone(&shared), pinned(index, count, &cpus));
         let run = move || {
             if let Some(cpu) = cpu {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use weir_ledger::{Count, Reason};
+use weir_spread::Shedder;
 use weir_tap::{FrameBatch, LiveSource, Precision, Received};
 use weir_wire::{Interval, Time, UidKey};
 
@@ -108,6 +109,7 @@ pub struct Thread {
     meter: Meter,
     /// Records that were made.
     records: u64,
+    shedder: Shedder,
 }
 
 /// What a [`Thread`] is made of.
@@ -128,6 +130,8 @@ pub struct Parts {
     pub sender: Sender,
     /// What it tells of itself in logs.
     pub meter: Meter,
+    /// How full a ring may be, 0 to 1, before flows are left out; 0: they never are.
+    pub shed_above: f64,
 }
 
 impl Thread {
@@ -144,6 +148,7 @@ impl Thread {
             inbox,
             sender: parts.sender,
             tick_at: shared.start,
+            shedder: Shedder::new(parts.shed_above),
             shared,
             batch: FrameBatch::default(),
             meter: parts.meter,
@@ -230,6 +235,9 @@ impl Thread {
             return;
         }
         self.tick_at = at + TICK;
+        let fills = self.sources.iter().filter_map(|source| source.reader.fill());
+        let shed = self.shedder.look(fills.fold(self.inbox.fill(), f64::max));
+        self.hops.shed(shed);
         self.hops.advance(at, self.shared.start);
         self.deliver(false);
         let status = self.publish(false);
