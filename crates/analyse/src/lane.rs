@@ -33,6 +33,7 @@ pub struct Lane {
     ending: Option<std::vec::IntoIter<Box<Flow>>>,
     evicted: u64,
     watch: Watch,
+    shed: Shed,
 }
 
 impl Lane {
@@ -54,7 +55,14 @@ impl Lane {
             ending: None,
             evicted: 0,
             watch: Watch::default(),
+            shed: Shed::NOTHING,
         }
+    }
+
+    /// From now on leaves out the flows that `shed` names. One in progress that is among them is ended at its next packet: it is
+    /// logged as far as it was seen, with a weird (`flow_shed`).
+    pub const fn shed(&mut self, shed: Shed) {
+        self.shed = shed;
     }
 
     /// Analyses one packet; what it causes is added to `out`.

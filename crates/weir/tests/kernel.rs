@@ -198,3 +198,66 @@ fn the_program_in_the_kernel_answers_as_the_classic_program_does() {
     println!("{compared} answers agree");
     assert!(compared > 10_000, "{compared}");
 }
+
+/// A datagram of flow `i`.
+fn datagram(i: u16) -> Vec<u8> {
+    let inner = ip(17, [10, 1, 0, 1].into(), [10, 1, 0, 2].into(), &udp(1024 + i, 9999, b"weir"));
+    ethernet(0x0800, &inner)
+}
+
+#[test]
+fn a_worker_that_cannot_keep_up_leaves_out_whole_flows_and_counts_their_packets() {
+    alone(|| {
+        wire("near", "far");
+        let home = tempfile::tempdir().unwrap();
+        std::process::Command::new("chmod").arg("755").arg(home.path()).status().unwrap();
+        // With so low a mark, and so many small blocks, any sensor cannot keep up with what comes as fast as it can.
+        let config = "[sense]\nshed_percent = 1\nblock_size = 65536\nblocks = 512\npin = false\n";
+        std::fs::write(home.path().join("weir.toml"), config).unwrap();
+        let mut sensor = std::process::Command::new(env!("CARGO_BIN_EXE_weir"))
+            .args([
+                "sense",
+                "-i",
+                "far",
+                "-w",
+                "1",
+                "-l",
+                "logs",
+                "--config",
+                "weir.toml",
+                "--ledger",
+                "ledger.json",
+            ])
+            .current_dir(home.path())
+            .stderr(std::fs::File::create(home.path().join("said")).unwrap())
+            .spawn()
+            .unwrap();
+        let said = || std::fs::read_to_string(home.path().join("said")).unwrap();
+        while !said().contains("listening on") {
+            assert!(sensor.try_wait().unwrap().is_none(), "{}", said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let frames: Vec<_> = (0..20_000u16).map(|i| datagram(i % 2_000)).collect();
+        replay("near", &frames, "--topspeed --loop 25");
+        lab::run(&format!("kill {}", sensor.id()));
+        assert!(sensor.wait().unwrap().success(), "{}", said());
+        let ledger = std::fs::read(home.path().join("ledger.json")).unwrap();
+        let ledger: serde_json::Value = serde_json::from_slice(&ledger).unwrap();
+        let hop = |name: &str| {
+            ledger["hops"].as_array().unwrap().iter().find(|hop| hop["hop"] == name).unwrap().clone()
+        };
+        assert_eq!(ledger["balances"], true);
+        assert_eq!(hop("tap")["entered"]["frames"], 500_000, "{}", said());
+        let analyse = hop("analyse");
+        let (shed, passed) = (&analyse["dropped"]["shed"]["frames"], &analyse["passed"]["frames"]);
+        assert!(shed.as_u64().unwrap() > 0 && passed.as_u64().unwrap() > 0, "{}", said());
+        // What was analysed is what conn.log tells of; a flow that was ended in its midst is told of in weird.log.
+        let conn = std::fs::read_to_string(home.path().join("logs/conn.log")).unwrap();
+        let fields: Vec<_> =
+            conn.lines().find_map(|l| l.strip_prefix("#fields\t")).unwrap().split('\t').collect();
+        let at = fields.iter().position(|field| *field == "orig_pkts").unwrap();
+        let records = conn.lines().filter(|line| !line.starts_with('#'));
+        let told: u64 = records.map(|line| line.split('\t').nth(at).unwrap().parse::<u64>().unwrap()).sum();
+        assert_eq!(passed.as_u64().unwrap(), told);
+    });
+}

@@ -165,4 +165,49 @@ mod tests {
         assert_eq!(account.dropped(Reason::WorkerPanic), Count::new(4, 400));
         assert_eq!(streams.discarded, 50);
     }
+
+    /// Gives `worker` a datagram between two hosts, of the flow that `port` tells.
+    fn datagram(worker: &mut Worker, port: u8, out: &mut Entries) {
+        let mut data = vec![0x45, 0, 0, 30, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        data.extend([4, port, 0x56, 0x78, 0, 10, 0, 0, b'h', b'i']);
+        let frame = weir_wire::Frame {
+            time: Time(1_000_000_000),
+            tap: 0,
+            sequence: 0,
+            link: weir_wire::LinkType::RAW,
+            wire_len: 30,
+            offload: weir_wire::Offload::default(),
+            data: &data,
+        };
+        let mut found = weir_decap::Output::default();
+        weir_decap::Decap::new(weir_decap::Config::default(), UidKey::default()).frame(&frame, &mut found);
+        worker.packets(found.packets.into_iter(), out);
+    }
+
+    #[test]
+    fn flows_that_are_shed_are_left_out_by_their_slots_and_those_in_progress_end_with_a_word() {
+        let mut worker = Worker::new(Arc::new(weir_analyse::Config::default()), UidKey::default());
+        let mut out = Entries::default();
+        for port in 0..100 {
+            datagram(&mut worker, port, &mut out);
+        }
+        worker.shed(Shed { beginning: 128, running: 0 });
+        for port in 0..200 {
+            datagram(&mut worker, port, &mut out);
+        }
+        // Those in progress went on; of the others about half was let in.
+        let (begun, account) = (worker.flows(), worker.so_far().account);
+        assert!((120..180).contains(&begun), "{begun}");
+        assert_eq!(account.dropped(Reason::Shed).frames, 200 - begun as u64);
+        worker.shed(Shed { beginning: 128, running: 128 });
+        for port in 0..200 {
+            datagram(&mut worker, port, &mut out);
+        }
+        let ended = begun - worker.flows();
+        let weirds = out.drain().filter(|entry| {
+            matches!(&entry.entry, weir_record::Entry::Weird(weird) if weird.name.as_bytes() == b"flow_shed")
+        });
+        assert_eq!((weirds.count(), ended > 20), (ended, true));
+        assert!(worker.so_far().account.balances());
+    }
 }
