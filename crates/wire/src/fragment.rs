@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn what_fits_stays_whole_and_what_cannot_be_cut_gives_nothing() {
         let packet = packet_v4(100);
-        assert_eq!(fragments(&packet, 1500, 0).collect::<Vec<_>>(), [packet.clone()]);
+        assert_eq!(fragments(&packet, 1500, 0).collect::<Vec<_>>(), std::slice::from_ref(&packet));
         assert_eq!(fragments(&packet, 24, 0).count(), 0);
         assert_eq!(fragments(&[], 1500, 0).count(), 0);
         assert_eq!(fragments(&[0x45; 10], 1500, 0).count(), 0);
