@@ -39,6 +39,8 @@ enum Task {
         #[arg(long)]
         bless: bool,
     },
+    /// Accepts what weir says now of the captures in tests/golden; look at the difference before it is committed
+    Bless,
     /// Writes docs/logs.md from the records
     Docs {
         /// Only fails where it is not up to date
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Tidy => tidy::run(),
         Task::Conform { bless } => conform::run(bless),
+        Task::Bless => test::bless(),
         Task::Docs { check } => docs::run(check),
         Task::Deb { built } => deb::run(built),
         Task::Bpf { check } => bpf::run(check).map(|said| eprintln!("{said}")),

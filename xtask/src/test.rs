@@ -71,6 +71,13 @@ pub fn fuzz(seconds: u32) -> Result<String> {
     Ok(format!("{seconds} s for each target"))
 }
 
+/// Makes the golden captures anew, and accepts the logs that weir writes of them now.
+pub fn bless() -> Result<()> {
+    let cargo = shell::cargo();
+    shell::run("env", &["WEIR_BLESS=1", &cargo, "test", "--quiet", "--package", "weir", "--test", "golden"])?;
+    shell::run("git", &["status", "--short", "--", "tests/golden"])
+}
+
 /// Runs all tests. What they print goes to a file, and is shown of those that fail.
 fn tests() -> Result<String> {
     let path = shell::target_directory()?.join("tests.log");

@@ -169,6 +169,23 @@ fn what_a_filter_takes_out_stands_in_the_ledger() {
 }
 
 #[test]
+fn each_command_has_a_page_whose_examples_keep_their_lines() {
+    let home = TempDir::new().unwrap();
+    assert_eq!(weir(home.path(), &["man", "pages"]).status.code(), Some(0));
+    let page = |name: &str| fs::read_to_string(home.path().join("pages").join(name)).unwrap();
+    assert!(page("weir.1").contains("weir\\-read(1)") && !page("weir.1").contains("EXTRA"));
+    let read = page("weir-read.1");
+    let line = "\\&  weir read \\-l logs \\-f json a.pcap b.pcap.gz       two captures as one stream, logs as JSON lines\n";
+    assert!(
+        read.contains(".SH \"EXAMPLES\"\n.nf\n")
+            && read.contains(line)
+            && read.contains(".SH \"EXIT STATUS\"\n"),
+        "{read}"
+    );
+    assert!(page("weir-sense.1").contains(".SH OPTIONS") && page("weir-plan-nft.1").contains("nft"));
+}
+
+#[test]
 fn completions_manual_and_configuration_are_printed() {
     let home = TempDir::new().unwrap();
     for (arguments, says) in [

@@ -22,6 +22,11 @@ pub enum Kind {
         /// How many
         flows: u32,
     },
+    /// Flows inside one VXLAN tunnel, whose outer addresses and ports are always the same: both directions of each
+    Tunnel {
+        /// How many
+        flows: u32,
+    },
     /// A capture again and again, with the times going on
     Repeat {
         /// How often
@@ -38,7 +43,12 @@ const ACK: u8 = 0x10;
 
 /// Writes `kind`. That the reader goes away is no error.
 pub fn generate(kind: &Kind) -> Result<()> {
-    let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    write(kind, io::stdout().lock())
+}
+
+/// Writes `kind` to wherever it shall be.
+pub fn write(kind: &Kind, out: impl Write) -> Result<()> {
+    let out = BufWriter::with_capacity(1 << 16, out);
     let mut out = PcapWriter::new(out, LinkType::ETHERNET, Precision::Nanos, Endian::Little)?;
     let written = match kind {
         Kind::Syn { flows } => (0..*flows).try_for_each(|i| {
@@ -56,6 +66,11 @@ pub fn generate(kind: &Kind) -> Result<()> {
                 2 => send(&mut out, time, &tcp(i, ACK, false)),
                 _ => send(&mut out, time, &udp(i)),
             }
+        }),
+        Kind::Tunnel { flows } => (0..*flows).try_for_each(|i| {
+            let time = START + Interval(i64::from(i) * 1000);
+            send(&mut out, time, &tunnelled(&tcp(i, SYN, false)))?;
+            send(&mut out, time, &tunnelled(&tcp(i, SYN_ACK, true)))
         }),
         Kind::Repeat { copies, capture } => return repeat(*copies, capture, out),
     };
@@ -109,6 +124,15 @@ fn udp(number: u32) -> Vec<u8> {
     let mut datagram = [client.to_be_bytes(), server.to_be_bytes(), 24u16.to_be_bytes(), [0, 0]].concat();
     datagram.extend([0xa5; 16]);
     ipv4(number, 17, false, &datagram)
+}
+
+/// A frame inside VXLAN (RFC 7348).
+fn tunnelled(frame: &[u8]) -> Vec<u8> {
+    let mut datagram = [50_000u16.to_be_bytes(), 4789u16.to_be_bytes()].concat();
+    datagram.extend((16 + frame.len() as u16).to_be_bytes());
+    datagram.extend([0, 0, 8, 0, 0, 0, 0, 0, 42, 0]);
+    datagram.extend(frame);
+    ipv4(1, 17, false, &datagram)
 }
 
 /// In Ethernet, from or to the host of 10.0.0.0/8 that has `number`.

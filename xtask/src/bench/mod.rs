@@ -8,10 +8,12 @@
 //! | `memory` | bytes for each of a million connections at once that have no payload to analyse |
 //! | `flat` | peak memory of ten copies of the trace, one after the other, against that of one |
 //! | `flood` | peak memory of a flood of 20 million SYNs, against what the configuration allows |
+//! | `live`: `rates`, `steady`, `balance` | what needs a wire and root ([`live`]): only where it is asked for |
 //!
 //! Where it may, it measures with real-time priority: other work on the machine then costs cache and not time.
 
 mod generate;
+mod live;
 mod rows;
 mod trial;
 
@@ -26,8 +28,11 @@ use crate::shell;
 /// What is to be measured.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// Only these: suricata, lanes, instructions, memory, flat, flood
+    /// Only these: suricata, lanes, instructions, memory, flat, flood; or what needs root: live, which is rates, steady, balance
     rows: Vec<String>,
+    /// How long memory is looked at while traffic goes on (steady)
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    minutes: f64,
     /// The large capture; without it one is made by ../shared/tools/mktrace
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -51,22 +56,30 @@ pub struct Bench {
     scratch: PathBuf,
     trace: Option<PathBuf>,
     quick: bool,
+    minutes: f64,
 }
 
 type Measure = fn(&Bench) -> Result<Vec<Row>>;
 
-const ROWS: [(&str, Measure); 6] = [
+const ROWS: [(&str, Measure); 9] = [
     ("suricata", rows::suricata),
     ("lanes", rows::lanes),
     ("instructions", rows::instructions),
     ("memory", rows::memory),
     ("flat", rows::flat),
     ("flood", rows::flood),
+    ("rates", live::rates),
+    ("steady", live::steady),
+    ("balance", live::balance),
 ];
+
+/// Rows that are measured only where they are asked for, by their name or all of them by [`LIVE`].
+const ASKED_FOR: [&str; 3] = ["rates", "steady", "balance"];
+const LIVE: &str = "live";
 
 /// Measures, and prints the table; an error where a promise is not kept.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let unknown = arguments.rows.iter().find(|row| ROWS.iter().all(|(name, _)| name != row));
+    let unknown = arguments.rows.iter().find(|row| *row != LIVE && ROWS.iter().all(|(name, _)| name != row));
     ensure!(unknown.is_none(), "there is no row {}", unknown.map_or("", String::as_str));
     shell::run(&shell::cargo(), &["build", "--quiet", "--release", "--package", "weir"])?;
     let target = shell::target_directory()?;
@@ -77,8 +90,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         scratch,
         trace: arguments.trace.as_deref().map(fs::canonicalize).transpose().context("the trace")?,
         quick: arguments.quick,
+        minutes: arguments.minutes,
     };
-    let wanted = |name| arguments.rows.is_empty() || arguments.rows.iter().any(|row| row == name);
+    let wanted = |name: &&str| {
+        let live = ASKED_FOR.contains(name);
+        let asked_for = arguments.rows.iter().any(|row| row == name || row == LIVE && live);
+        asked_for || arguments.rows.is_empty() && !live
+    };
     let (mut missed, mut result) = (0, Ok(()));
     println!("| | measured | needed | |\n| --- | --- | --- | --- |");
     for (_, measure) in ROWS.iter().filter(|(name, _)| wanted(name)) {

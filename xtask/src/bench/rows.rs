@@ -1,5 +1,6 @@
 //! The rows of the table.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -93,18 +94,26 @@ fn best(rounds: usize, mut run: impl FnMut() -> Result<Cost>) -> Result<Cost> {
     (1..rounds).try_fold(first, |best, _| Ok(best.best(run()?)))
 }
 
+/// The command line of suricata: one thread, no rules, its default outputs for the protocols that weir reads, in `directory`.
+pub fn suricata_arguments(directory: &Path, input: &[&str]) -> Result<Vec<String>> {
+    let config = directory.join("suricata.yaml");
+    std::fs::write(&config, SURICATA)?;
+    let off: Vec<_> = OTHER_PROTOCOLS.iter().map(|p| format!("app-layer.protocols.{p}.enabled=no")).collect();
+    let mut arguments = vec!["suricata", "-c", text(&config)?, "--runmode", "single"];
+    arguments.extend(input);
+    arguments.extend(["-S", "/dev/null", "-l", text(directory)?]);
+    arguments.extend(off.iter().flat_map(|off| ["--set", off]));
+    Ok(arguments.into_iter().map(str::to_owned).collect())
+}
+
 /// One lane against suricata.
 pub fn suricata(bench: &Bench) -> Result<Vec<Row>> {
     let trace = bench.trace()?;
     let trace = text(&trace)?;
     let directory = bench.scratch.join("suricata");
     std::fs::create_dir_all(&directory)?;
-    let config = directory.join("suricata.yaml");
-    std::fs::write(&config, SURICATA)?;
-    let off: Vec<_> = OTHER_PROTOCOLS.iter().map(|p| format!("app-layer.protocols.{p}.enabled=no")).collect();
-    let mut arguments = vec!["suricata", "-c", text(&config)?, "-r", trace, "--runmode", "single"];
-    arguments.extend(["-S", "/dev/null", "-l", text(&directory)?]);
-    arguments.extend(off.iter().flat_map(|off| ["--set", off]));
+    let arguments = suricata_arguments(&directory, &["-r", trace])?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let arguments = trial::urgent(&arguments);
     let peer = best(bench.rounds(3), || trial::run(&arguments, None))?;
     let own = best(bench.rounds(3), || bench.read(&[], &[trace]))?;

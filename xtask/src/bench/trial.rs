@@ -77,21 +77,38 @@ pub fn urgent<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     before.iter().chain(arguments).copied().collect()
 }
 
+/// Linux counts in hundredths, whatever the kernel's own clock (USER_HZ).
+const TICKS: f64 = 100.0;
+
 /// Processor seconds of all children that have ended.
 fn children_cpu() -> Result<f64> {
-    /// Linux counts in hundredths, whatever the kernel's own clock (USER_HZ).
-    const TICKS: f64 = 100.0;
     let stat = fs::read_to_string("/proc/self/stat").context("reading /proc/self/stat")?;
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
     // proc(5): cutime and cstime are fields 16 and 17; the first behind the name is 3.
-    let ticks = fields.skip(13).take(2).map(|field| field.parse::<f64>().unwrap_or(0.0));
-    Ok(ticks.sum::<f64>() / TICKS)
+    Ok(ticks(&stat, 13) / TICKS)
+}
+
+/// Processor seconds of a process that runs; 0 where it is gone.
+pub fn cpu_of(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // proc(5): utime and stime are fields 14 and 15.
+    ticks(&stat, 11) / TICKS
+}
+
+/// The sum of two fields, so many behind the name of a process and its state.
+fn ticks(stat: &str, skip: usize) -> f64 {
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    fields.skip(skip).take(2).map(|field| field.parse::<f64>().unwrap_or(0.0)).sum()
 }
 
 /// The most memory that a process has had resident so far, in bytes; 0 where it is gone.
 fn high_water(process: u32) -> u64 {
+    memory_of(process, "VmHWM:")
+}
+
+/// A measure of a process's memory, in bytes; 0 where it is gone.
+pub fn memory_of(process: u32, measure: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(measure));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

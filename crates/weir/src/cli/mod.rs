@@ -14,17 +14,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-const EXAMPLES: &str = "\
-Examples:
-  weir read trace.pcapng                     logs into the current directory
-  weir read -l logs -f json a.pcap b.pcap.gz two captures as one stream, logs as JSON lines
-  tcpdump -w - | weir read -l logs -         from standard input
-  weir read -w 4 --ledger balance.json big.pcap
-  weir read --filter 'tcp port 443' a.pcap   only some packets; the ledger counts the others
-  sudo weir sense -i eth0                    live, until it is told to end
-  weir config > weir.toml                    every limit with its meaning, to be edited
-  weir completions bash > /etc/bash_completion.d/weir
-
+/// What each command may end with; below the options of `weir` and `weir read`.
+macro_rules! exit_codes {
+    () => {
+        "
 Exit codes:
   0  all went well and the ledger balances
   1  packets are missing from the ledger, or a worker failed: a bug of weir
@@ -33,7 +26,33 @@ Exit codes:
   4  the logs could not be written
   5  frames could not be sent, or not all of them (weir replay)
   6  a plan could not be carried out; what had been done of it is taken back (weir plan)
-  7  no sensor answers (weir ctl)";
+  7  no sensor answers (weir ctl)"
+    };
+}
+
+const READ_EXAMPLES: &str = concat!(
+    "\
+Examples:
+  weir read trace.pcapng                           logs into the current directory
+  weir read -l logs -f json a.pcap b.pcap.gz       two captures as one stream, logs as JSON lines
+  tcpdump -w - | weir read -l logs -               from standard input
+  weir read -w 4 --ledger balance.json big.pcap    four lanes, and the balance as JSON
+  weir read --filter 'tcp port 443' a.pcap         only some packets; the ledger counts the others
+  weir read --tenant-by vni overlay.pcap           equal addresses in two VXLANs are two flows
+",
+    exit_codes!()
+);
+
+const EXAMPLES: &str = concat!(
+    "\
+Examples:
+  weir read -l logs trace.pcapng             a capture to logs, in the directory logs
+  sudo weir sense -i eth0                    live, until it is told to end
+  weir config > weir.toml                    every limit with its meaning, to be edited
+  weir completions bash > /etc/bash_completion.d/weir
+",
+    exit_codes!()
+);
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
@@ -55,7 +74,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Reads captures and writes Zeek's logs
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = READ_EXAMPLES)]
     Read(ReadArguments),
     /// Listens on interfaces, streams and tunnels and writes Zeek's logs
     #[command(after_help = sense::EXAMPLES)]

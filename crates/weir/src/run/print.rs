@@ -52,21 +52,63 @@ pub fn completions(shell: clap_complete::Shell) -> Exit {
 
 /// `weir man [DIR]`.
 pub fn man(directory: Option<&Path>) -> Exit {
+    // As for help: what a subcommand inherits is there only once all is built.
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
     let Some(directory) = directory else {
-        let mut text = Vec::new();
-        let made = clap_mangen::Man::new(Cli::command()).render(&mut text);
-        return if made.is_ok() { out(&text) } else { Exit::Bug };
+        return page(&command).map_or(Exit::Bug, |text| out(&text));
     };
-    let written = std::fs::create_dir_all(directory)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
-        .with_context(|| format!("cannot write to {}", directory.display()));
-    match written {
+    let written = std::fs::create_dir_all(directory).and_then(|()| pages(&command, "weir", directory));
+    match written.with_context(|| format!("cannot write to {}", directory.display())) {
         Ok(()) => Exit::Done,
         Err(error) => {
             complain(&error);
             Exit::Logs
         }
     }
+}
+
+/// Writes the page of a command, `weir-plan-nft.1`, and those of all below it.
+fn pages(command: &clap::Command, name: &str, directory: &Path) -> io::Result<()> {
+    std::fs::write(directory.join(format!("{name}.1")), page(command)?)?;
+    command
+        .get_subcommands()
+        .try_for_each(|below| pages(below, &format!("{name}-{}", below.get_name()), directory))
+}
+
+/// One page. What stands below the options of `--help` keeps its lines.
+fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
+    let page = clap_mangen::Man::new(command.clone());
+    let mut text = Vec::new();
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    if command.get_arguments().any(|argument| !argument.is_hide_set()) {
+        page.render_options_section(&mut text)?;
+    }
+    if command.get_subcommands().next().is_some() {
+        page.render_subcommands_section(&mut text)?;
+    }
+    let below = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    for part in below.split("\n\n").filter(|part| !part.trim().is_empty()) {
+        text.extend_from_slice(section(part).as_bytes());
+    }
+    Ok(text)
+}
+
+/// Lines of which the first is a title where it ends with a colon: a section whose lines stay as they are (roff(7)).
+fn section(part: &str) -> String {
+    let (title, lines) = match part.trim_start_matches('\n').split_once('\n') {
+        Some((title, lines)) if title.ends_with(':') => (title.trim_end_matches(':'), lines),
+        _ => ("Notes", part),
+    };
+    let title = if title == "Exit codes" { "Exit status" } else { title };
+    // A backslash begins an escape, and a hyphen that is typed is no typographic one; a dot or an apostrophe at the start
+    // of a line would begin a request.
+    let lines = lines.replace('\\', "\\\\").replace('-', "\\-");
+    let lines: String = lines.lines().map(|line| format!("\\&{line}\n")).collect();
+    format!(".SH \"{}\"\n.nf\n{lines}.fi\n", title.to_uppercase())
 }
 
 /// Prints; a reader who has seen enough (`| head`) is no trouble.
