@@ -97,8 +97,27 @@ const SETUP: &str = "
     listen() {
         tcpdump --immediate-mode -s 2000 -B 4096 -i $1 -Q in -U -w $1.pcap 2> $1.log & ears=\"$ears $!\"
         while ! grep -q 'listening on' $1.log; do sleep 0.02; done
+        heard=\"$heard $1:$(received $1)\"
     }
-    hear() { sleep 0.5; kill -INT $ears; wait $ears; ears=; }
+    received() { ip -s link show $1 | awk 'found {print $2; exit} /RX:/ {found=1}'; }
+    # Whether tcpdump has written all that came to each ear; and how much came.
+    written() {
+        came=0
+        for ear in $heard; do
+            n=$(($(received ${ear%:*}) - ${ear#*:})); came=$((came+n))
+            [ $(tcpdump -nr ${ear%:*}.pcap 2> /dev/null | wc -l) -ge $n ] || return 1
+        done
+    }
+    # Until all is written, and nothing more has come for half a second; 20 s at most.
+    hear() {
+        quiet=0; tries=0; last=-1
+        while [ $quiet -lt 5 ]; do
+            sleep 0.1; tries=$((tries+1)); [ $tries -lt 200 ] || exit 7
+            if written && [ $came = $last ]; then quiet=$((quiet+1)); else quiet=0; fi
+            last=$came
+        done
+        kill -INT $ears; wait $ears; ears=; heard=
+    }
     play() { $weir replay $1.pcap -i $2 --speed 4000pps -q || exit 8; }
     switch() {
         ovsdb-tool create conf.db /usr/share/openvswitch/vswitch.ovsschema

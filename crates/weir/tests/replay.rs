@@ -45,12 +45,23 @@ fn lab(home: &Path, script: &str) -> Option<Output> {
         ip link set vb addrgenmode none up
         listen() {
             tcpdump --immediate-mode -s 2000 -B 8192 -i vb -U -w $1 2> dump.log & dump=$!
-            while ! grep -q 'listening on' dump.log; do sleep 0.02; done
+            file=$1; while ! grep -q 'listening on' dump.log; do sleep 0.02; done
+            before=$(count vb RX)
         }
-        hear() { sleep 0.3; kill -INT $dump; wait $dump; }
+        # How many frames an interface has received (RX) or sent (TX).
+        count() { ip -s link show $1 | awk \"found {print \\$2; exit} /$2:/ {found=1}\"; }
+        # Tries until it is so, for 20 s at most.
+        until_so() { n=0; while ! eval \"$1\"; do sleep 0.05; n=$((n+1)); [ $n -lt 400 ] || exit 9; done; }
+        # At least so many frames have come, and tcpdump has written all that came.
+        hear() {
+            until_so \"[ \\$((\\$(count vb RX) - before)) -ge ${1:-0} ]\"
+            until_so \"[ \\$(tcpdump -nr $file 2> /dev/null | wc -l) -ge \\$((\\$(count vb RX) - before)) ]\"
+            kill -INT $dump; wait $dump
+        }
     ";
     let can = Command::new("unshare").args(["-n", "sh", "-c", "ip link && tcpdump --version"]).output();
     if !can.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: needs root, ip and tcpdump");
         return None;
     }
     let script = format!("{setup}{script}");
@@ -140,7 +151,7 @@ fn a_live_stream_is_played_as_it_comes() {
         while ! grep -q 'listening on' tap.log; do sleep 0.02; done
         listen out.pcap
         $weir replay in.pcap -i vc -q || exit 1
-        hear
+        hear 20
         ip link del vc
         wait $chain; cat replay.log";
     let Some(output) = lab(home.path(), script) else { return };
@@ -156,7 +167,7 @@ fn an_interface_that_goes_down_ends_the_replay_and_every_frame_is_accounted_for(
     capture(&home.path().join("in.pcap"), LinkType::ETHERNET, &frames);
     let script = "
         $weir replay in.pcap -i va --loop 0 > replay.log 2>&1 & replay=$!
-        sleep 0.3; ip link set va down
+        until_so '[ $(count va TX) -gt 0 ]'; ip link set va down
         wait $replay; code=$?
         cat replay.log; exit $code";
     let Some(output) = lab(home.path(), script) else { return };
@@ -172,7 +183,7 @@ fn a_signal_ends_the_replay_with_its_summary() {
     capture(&home.path().join("in.pcap"), LinkType::ETHERNET, &[frame(0, 60), frame(1, 60)]);
     let script = "
         $weir replay in.pcap -i va --loop 0 > replay.log 2>&1 & replay=$!
-        sleep 0.3; kill $replay
+        until_so '[ $(count va TX) -gt 0 ]'; kill $replay
         wait $replay; code=$?
         cat replay.log; exit $code";
     let Some(output) = lab(home.path(), script) else { return };

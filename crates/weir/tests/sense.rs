@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -189,6 +189,13 @@ impl Drop for Sensor {
     }
 }
 
+/// Ends a stream, and waits until the sensor has read it to its end: it closes its side then.
+fn all_is_read(mut socket: TcpStream) {
+    socket.shutdown(std::net::Shutdown::Write).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert!(matches!(socket.read(&mut [0]), Ok(0)), "the sensor does not read the stream to its end");
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -202,12 +209,7 @@ fn a_stream_of_a_capture_gives_the_records_of_the_capture_uids_included() {
     let address = url.trim_start_matches("tcp://").trim_end_matches("?listen");
     let mut socket = TcpStream::connect(address).unwrap();
     socket.write_all(&std::fs::read(sample()).unwrap()).unwrap();
-    drop(socket);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !home.path().join("live/dns.log").exists() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    std::thread::sleep(Duration::from_millis(500));
+    all_is_read(socket);
     let (code, said) = sensor.stop();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("ledger: balances"), "{said}");
@@ -231,7 +233,7 @@ fn logs_are_rotated_and_compressed_and_those_of_an_earlier_run_are_kept() {
         let address = url.trim_start_matches("tcp://").trim_end_matches("?listen");
         let mut socket = TcpStream::connect(address).unwrap();
         socket.write_all(&std::fs::read(sample()).unwrap()).unwrap();
-        std::thread::sleep(Duration::from_millis(500));
+        all_is_read(socket);
         let (code, said) = sensor.stop();
         assert_eq!(code, Some(0), "{said}");
     }
