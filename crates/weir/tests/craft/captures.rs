@@ -316,7 +316,7 @@ fn fragments() -> Trace {
         ipv4_part(17, back, (id, (from / 8) as u16, to < bytes.len()), &bytes[from..to])
     };
     let ask = |trace: &mut Trace, id: u16| {
-        trace.ip(&udp(A_TO_B, [5000 + id, 53], &query(id, "long.example.test", 1)))
+        trace.ip(&udp(A_TO_B, [5000 + id, 53], &query(id, "long.example.test", 1)));
     };
     // In order, backwards, overlapping, and with one that never comes.
     let orders: [&[(usize, usize)]; 4] = [
@@ -383,7 +383,7 @@ fn links() -> Trace {
     };
     let macs = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     let mut ether = |kind: u16, before: &[u8], packet: Vec<u8>| {
-        trace.ethernet(&ethernet(kind, &[before, &packet].concat()))
+        trace.ethernet(&ethernet(kind, &[before, &packet].concat()));
     };
     ether(0x0800, &[], ip());
     ether(0x8100, &[0, 7, 8, 0], ip());
@@ -434,7 +434,7 @@ fn tunnels() -> Trace {
         asks(next)
     };
     let mut over_udp = |ports: [u16; 2], before: &[u8], inner: Vec<u8>| {
-        trace.ip(&udp(ends, ports, &[before, &inner].concat()))
+        trace.ip(&udp(ends, ports, &[before, &inner].concat()));
     };
     over_udp([5000, 4789], &[8, 0, 0, 0, 0, 0, 7, 0], over_ethernet(&inside()));
     over_udp([5000, 6081], &[0, 0, 0x65, 0x58, 0, 0, 8, 0], over_ethernet(&inside()));
@@ -452,7 +452,7 @@ fn tunnels() -> Trace {
     over_udp([5000, 3544], &[0, 0, 1, 2, 3, 4, 0, 0], six(20));
     over_udp([5000, 3544], &[], six(21));
     let mut over_ip = |protocol: u8, before: &[u8], inner: Vec<u8>| {
-        trace.ip(&ipv4(protocol, ends, &[before, &inner].concat()))
+        trace.ip(&ipv4(protocol, ends, &[before, &inner].concat()));
     };
     over_ip(47, &[0, 0, 8, 0], inside());
     over_ip(47, &[0x30, 0, 0x65, 0x58, 0, 0, 0, 5, 0, 0, 0, 1], over_ethernet(&inside()));
