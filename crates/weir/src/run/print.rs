@@ -107,8 +107,8 @@ fn section(part: &str) -> String {
     // A backslash begins an escape, and a hyphen that is typed is no typographic one; a dot or an apostrophe at the start
     // of a line would begin a request.
     let lines = lines.replace('\\', "\\\\").replace('-', "\\-");
-    let lines: String = lines.lines().map(|line| format!("\\&{line}\n")).collect();
-    format!(".SH \"{}\"\n.nf\n{lines}.fi\n", title.to_uppercase())
+    let lines: Vec<&str> = lines.lines().collect();
+    format!(".SH \"{}\"\n.nf\n\\&{}\n.fi\n", title.to_uppercase(), lines.join("\n\\&"))
 }
 
 /// Prints; a reader who has seen enough (`| head`) is no trouble.

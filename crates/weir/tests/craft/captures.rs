@@ -123,7 +123,9 @@ fn odd_states() -> Vec<Vec<u8>> {
 
 fn exchange(client: u8, port: u16, said: &[(usize, &[u8])]) -> Vec<Vec<u8>> {
     let mut talk = Talk::open(client, port);
-    said.iter().for_each(|(side, bytes)| talk.say(*side, bytes));
+    for (side, bytes) in said {
+        talk.say(*side, bytes);
+    }
     talk.close()
 }
 
@@ -327,7 +329,9 @@ fn fragments() -> Trace {
     ];
     for (id, parts) in (1..).zip(orders) {
         ask(&mut trace, id);
-        parts.iter().for_each(|(from, to)| trace.ip(&part(id, *from, *to)));
+        for (from, to) in parts {
+            trace.ip(&part(id, *from, *to));
+        }
     }
     // Too short to be one, and one that would be longer than any packet.
     trace.ip(&ipv4_part(17, back, (9, 0, true), &[1; 4]));
@@ -421,7 +425,9 @@ fn links() -> Trace {
         (LinkType::PFLOG, [&[61, 2, 0, 0][..], &[0; 60], &ip()].concat()),
         (LinkType::NFLOG, log),
     ];
-    others.iter().for_each(|(link, frame)| trace.link(*link, frame));
+    for (link, frame) in &others {
+        trace.link(*link, frame);
+    }
     trace
 }
 
