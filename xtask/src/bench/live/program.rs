@@ -59,7 +59,7 @@ impl Program {
             Tool::Weir => {
                 fs::write(own("weir.toml"), format!("[sense]\ncontrol = \"{}\"\n", own("sense.sock")))?;
                 let (logs, ledger, config) = (own("logs"), own("ledger.json"), own("weir.toml"));
-                let fixed = [text(&bench.weir)?, "sense", "-i", EAR, "--user", "root", "--no-pin"];
+                let fixed = [text(&bench.weir)?, "sense", "-i", EAR, "--no-pin"];
                 let files = ["-l", &logs, "--ledger", &ledger, "--config", &config];
                 [&fixed[..], &files[..], options].concat().iter().map(|s| (*s).to_owned()).collect()
             }
