@@ -29,6 +29,9 @@ const NEAR: f64 = 0.1;
 /// How often a rate is tried before a loss counts: other work on the machine loses frames, too.
 const TRIES: usize = 2;
 
+/// From so many minutes on, connections that time out (after 5 minutes, in TCP) are a steady part of the traffic.
+const LONG: f64 = 15.0;
+
 /// CPU time, rates and losses.
 pub fn rates(bench: &Bench) -> Result<Vec<Row>> {
     let trace = bench.made("live.pcap", "1")?;
@@ -59,9 +62,10 @@ pub fn rates(bench: &Bench) -> Result<Vec<Row>> {
             met: weir.rate >= 1.5 * suricata.rate || weir.sender_is_slower,
         },
     ];
-    for (tool, limits) in [(Tool::Weir, weir), (Tool::Suricata, suricata), (Tool::Tcpdump, tcpdump)] {
-        rows.push(lab.overload(tool, &limits)?);
+    for (tool, limits) in [(Tool::Weir, &weir), (Tool::Suricata, &suricata), (Tool::Tcpdump, &tcpdump)] {
+        rows.push(lab.overload(tool, limits)?);
     }
+    rows.push(lab.standstill(&weir)?);
     Ok(rows)
 }
 
@@ -71,7 +75,9 @@ pub fn steady(bench: &Bench) -> Result<Vec<Row>> {
     let network = Network::new()?;
     let program = Program::start(bench, &network, Tool::Weir, &["-w", "2"])?;
     let seconds = bench.minutes * 60.0;
-    let mut sender = network.send(text(&trace)?, Some(20_000.0), seconds, &["--unique-ip"])?;
+    // Other addresses in each round fill the tables until connections time out, which takes minutes.
+    let others: &[&str] = if bench.minutes >= LONG { &["--unique-ip"] } else { &[] };
+    let mut sender = network.send(text(&trace)?, Some(20_000.0), seconds, others)?;
     let mut memory = Vec::new();
     while !sender.has_ended()? {
         memory.push(program.memory());
@@ -163,11 +169,23 @@ struct Trial {
 }
 
 impl Lab<'_> {
-    /// Sends for some seconds at a rate, or as fast as can be where there is none.
+    /// Sends for some seconds at a rate.
     fn trial(&self, tool: Tool, rate: f64, seconds: f64) -> Result<Trial> {
+        self.trial_with(tool, rate, seconds, |_| Ok(()))
+    }
+
+    /// The same, with something that happens while frames are sent.
+    fn trial_with(
+        &self,
+        tool: Tool,
+        rate: f64,
+        seconds: f64,
+        happens: impl FnOnce(&Program) -> Result<()>,
+    ) -> Result<Trial> {
         let program = Program::start(self.bench, &self.network, tool, &["-w", "1"])?;
         let before = self.network.received()?;
-        let mut sender = self.network.send(&self.trace, rate.is_finite().then_some(rate), seconds, &[])?;
+        let mut sender = self.network.send(&self.trace, Some(rate), seconds, &[])?;
+        happens(&program)?;
         let (sent, rate) = (sender.sent()?, sender.rate()?);
         program.wait_until_idle()?;
         let arrived = self.network.received()? - before;
@@ -221,6 +239,25 @@ impl Lab<'_> {
             ),
             needed: if tool == Tool::Weir { "counted exactly" } else { "(to compare)" }.to_owned(),
             met: tool != Tool::Weir || seen == trial.sent,
+        })
+    }
+}
+
+impl Lab<'_> {
+    /// A sensor that stands still for a second at its highest rate loses frames for certain, and counts each.
+    fn standstill(&self, limits: &Limits) -> Result<Row> {
+        let trial = self.trial_with(Tool::Weir, limits.rate, TRY * 2.0, |weir| {
+            std::thread::sleep(Duration::from_millis(500));
+            weir.signal("STOP")?;
+            std::thread::sleep(Duration::from_secs(2));
+            weir.signal("CONT")
+        })?;
+        let Counts { seen, lost } = trial.counts;
+        Ok(Row {
+            what: "Weir, stopped for two seconds at its highest rate".to_owned(),
+            measured: format!("counts {seen} frames with {lost} lost, {} were sent", trial.sent),
+            needed: "losses, counted exactly".to_owned(),
+            met: lost > 0 && seen == trial.sent,
         })
     }
 }

@@ -138,6 +138,14 @@ impl Program {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let (signal, id) = (format!("-{name}"), self.child.id().to_string());
+        let sent = Command::new("kill").args([signal, id]).status()?.success();
+        ensure!(sent, "{:?} has ended early: {}", self.tool, self.said());
+        Ok(())
+    }
+
     /// Ends it. The CPU seconds since it listened, and its counts.
     pub fn end(mut self) -> Result<(f64, Counts)> {
         let cpu = self.cpu() - self.start;
