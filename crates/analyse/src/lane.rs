@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_ledger::{Account, Count, Reason, StreamAccount};
-use weir_record::Entries;
+use weir_record::{Entries, Vantage};
 use weir_wire::{Packet, Role, Shed, Time, UidKey};
 
 use crate::busiest::{Busiest, Watch};
@@ -75,6 +75,7 @@ impl Lane {
         };
         self.account.enter(count);
         self.advance(head.time, out);
+        out.vantage = Vantage::of(head.key.tenant, head.tap);
         if self.shed.beginning > 0 && self.is_shed(packet, out) {
             self.account.drop(Reason::Shed, count);
             return;
@@ -110,6 +111,19 @@ impl Lane {
             flow.shed(packet.head.time, &mut self.shared, out);
         }
         true
+    }
+
+    /// A copy of a packet came, by another tap: it is not analysed, but its connection knows who saw it.
+    pub fn duplicate(&mut self, packet: &Packet<'_>) {
+        let head = &packet.head;
+        let count = Count::new(u64::from(head.frames), head.frame_bytes);
+        self.account.enter(count);
+        self.account.drop(Reason::Duplicate, count);
+        if let Some(index) = self.flows.find(&head.key)
+            && let Some(flow) = self.flows.get_mut(index)
+        {
+            flow.seen_by(head.tap);
+        }
     }
 
     /// The flow that `packet` belongs to: the one with its key unless that is over, else a new one.

@@ -1,8 +1,12 @@
 //! What the user may decide about decap, and the bounds of everything that untrusted packets can make grow.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use weir_wire::tunnel::{geneve, vxlan};
 use weir_wire::{Interval, TenantId};
+
+use crate::around::Naming;
 
 /// Which number around a packet names its tenant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,8 +64,19 @@ pub struct Config {
     pub max_fragments: usize,
     /// Whether IP and transport checksums are verified. Off, as captures on end hosts hold unfinished ones.
     pub verify_checksums: bool,
+    /// UDP ports of VXLAN (Zeek: `PacketAnalyzer::VXLAN::vxlan_ports`).
+    pub vxlan_ports: Vec<u16>,
+    /// UDP ports of GENEVE (Zeek: `PacketAnalyzer::Geneve::geneve_ports`).
+    pub geneve_ports: Vec<u16>,
+    /// Whether a mirrored packet that ends before its IP header says so was cut by whoever mirrored it, as clouds do where the
+    /// tunnel's header makes it too long. Zeek takes it for broken. Where the tunnel says that it was cut it always is.
+    pub cut_mirrors: bool,
+    /// Whether packets have the time at which a tap of weir saw them; otherwise that at which they came here.
+    pub tap_times: bool,
     /// Whose packets are whose.
     pub tenants: Tenants,
+    /// Who knows the names of taps and tenants, where there are some.
+    pub naming: Option<Arc<dyn Naming>>,
 }
 
 impl Default for Config {
@@ -74,7 +89,12 @@ impl Default for Config {
             max_datagrams: 16_384,
             max_fragments: 1_024,
             verify_checksums: false,
+            vxlan_ports: vec![vxlan::PORT],
+            geneve_ports: vec![geneve::PORT],
+            cut_mirrors: true,
+            tap_times: true,
             tenants: Tenants::default(),
+            naming: None,
         }
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn head(walk: &mut Walk<'_>, packet: &IpPacket<'_>) -> Result<Head, R
     if walk.config.verify_checksums {
         verify(walk, packet)?;
     }
+    walk.ask();
     Ok(build(walk, packet, &ports))
 }
 

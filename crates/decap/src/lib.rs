@@ -6,6 +6,7 @@
 //! is reported, follows Zeek (src/packet_analysis/protocol).
 #![forbid(unsafe_code)]
 
+mod around;
 pub mod carried;
 mod config;
 mod fragment;
@@ -19,12 +20,14 @@ mod testing;
 mod tunnel;
 mod walk;
 
+pub use around::{Around, Named, Naming, Tunnelled};
 pub use config::{Config, TenantBy, Tenants};
 pub use output::Output;
 
 use weir_ledger::{Account, Reason};
 use weir_wire::{Data, Frame, Packet, Time, UidKey};
 
+use around::Known;
 use carried::Arrivals;
 use fragment::Fragments;
 use round::{End, Round};
@@ -41,6 +44,7 @@ pub struct Decap {
     fragments: Fragments,
     tunnels: Tunnels,
     arrivals: Arrivals,
+    known: Option<Known>,
 }
 
 /// Whether frames of `link` can be walked. Where not, IP is tried, and what is none is dropped as
@@ -53,7 +57,9 @@ impl Decap {
     /// Without memory of any frame. `key` makes the uids of the tunnels' connections.
     pub fn new(config: Config, key: UidKey) -> Self {
         let (fragments, tunnels) = (Fragments::new(&config), Tunnels::new(key));
-        Self { config, account: Account::default(), fragments, tunnels, arrivals: Arrivals::default() }
+        let (account, arrivals) = (Account::default(), Arrivals::default());
+        let known = config.naming.clone().map(Known::new);
+        Self { config, account, fragments, tunnels, arrivals, known }
     }
 
     /// Walks one frame; what is found is added to `out`.
@@ -62,7 +68,7 @@ impl Decap {
         entries.sequence = frame.sequence;
         self.fragments.expire(frame.time);
         self.tunnels.advance(frame.time, entries);
-        let mut walk = Walk::new(&self.config, entries, frame);
+        let mut walk = Walk::new(&self.config, entries, self.known.as_mut(), frame);
         self.account.enter(walk.credit);
         let mut round =
             Round { fragments: &mut self.fragments, tunnels: &mut self.tunnels, account: &mut self.account };
@@ -90,6 +96,9 @@ impl Decap {
 
     /// Time has come to `now` without a frame: what waits too long is given up.
     pub fn advance(&mut self, now: Time, out: &mut Output<'_>) {
+        if let Some(known) = &mut self.known {
+            known.refresh();
+        }
         self.fragments.expire(now);
         self.settle();
         self.tunnels.advance(now, &mut out.entries);

@@ -5,15 +5,20 @@
 //! [`Config::max_depth`].
 
 use weir_ledger::{Count, Reason};
-use weir_record::{Entries, Text, Weird};
-use weir_wire::{Address, ConnId, Frame, TenantId, Time, TunnelKind, Uid};
+use weir_record::{Entries, Text, Vantage, Weird};
+use weir_wire::tunnel::{GeneveHeader, Origin};
+use weir_wire::{Address, ConnId, Frame, Interval, TenantId, Time, TunnelKind, Uid};
 
+use crate::around::{Around, Known, Tunnelled};
 use crate::carried::{Channel, Numbered, Session};
 use crate::config::{Config, TenantBy};
 
 /// Weirds of one frame that are reported at most. A fragment can overlap as many others as a datagram holds; a log that
 /// tells of each name once per host loses nothing.
 const MAX_WEIRDS: u8 = 32;
+
+/// A tap's time that is further from ours is not believed: its clock is wrong, or it lies. Connections end by time.
+const MAX_SKEW: Interval = Interval::from_secs(10);
 
 /// A header that can come next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,6 +121,14 @@ pub(crate) struct Walk<'c> {
     pub reassembled: bool,
     /// Source and destination of the IP packet in work: whom a weird is about.
     pub hosts: Option<(Address, Address)>,
+    /// The numbers passed so far, where somebody wants to know what they mean.
+    around: Around,
+    /// Who knows that.
+    known: Option<&'c mut Known>,
+    /// Whether whoever mirrored the frame may have cut its end off.
+    pub is_mirrored: bool,
+    /// What a tap of weir says of the frame in the tunnel that is about to be entered.
+    pub origin: Option<Origin>,
     /// The number that the outermost tunnel gave the frame.
     pub numbered: Option<Numbered>,
     /// Weirds reported so far.
@@ -126,7 +139,12 @@ pub(crate) struct Walk<'c> {
 
 impl<'c> Walk<'c> {
     /// At the start of `frame`.
-    pub fn new(config: &'c Config, entries: &'c mut Entries, frame: &Frame<'_>) -> Self {
+    pub fn new(
+        config: &'c Config,
+        entries: &'c mut Entries,
+        known: Option<&'c mut Known>,
+        frame: &Frame<'_>,
+    ) -> Self {
         let wire_len = (frame.wire_len as usize).max(frame.data.len());
         let mut walk = Self {
             config,
@@ -147,12 +165,65 @@ impl<'c> Walk<'c> {
             parent: Uid::NONE,
             reassembled: false,
             hosts: None,
+            around: Around { source: frame.tap, ..Around::default() },
+            known,
+            is_mirrored: false,
+            origin: None,
             numbered: None,
             weirds: 0,
             credit: Count::one(wire_len as u64),
         };
         walk.surrounded_by(TenantBy::Tap, u32::from(frame.tap));
+        walk.entries.vantage = Vantage::of(walk.tenant, walk.tap);
         walk
+    }
+
+    /// Finds out which tap saw the bytes in work and whose they are, by all numbers that are around them.
+    #[inline]
+    pub fn ask(&mut self) {
+        let Some(known) = &mut self.known else { return };
+        self.around.vlans = [self.vlan, self.inner_vlan];
+        let named = known.named(&self.around);
+        self.tap = named.tap;
+        self.tenant = named.tenant.unwrap_or(self.tenant);
+        self.entries.vantage = Vantage::of(self.tenant, self.tap);
+    }
+
+    /// The walk is about to enter a tunnel that is told apart by `channel`.
+    pub fn surrounded(&mut self, channel: Option<Tunnelled>) {
+        if self.known.is_some() {
+            self.around.enter(self.depth, self.hosts.map(|(source, _)| source), channel);
+        }
+    }
+
+    /// What a header of GENEVE says beside the network.
+    pub fn said_by(&mut self, header: &GeneveHeader<'_>) {
+        if let Some(origin) = Origin::find(header).filter(|_| self.depth == 0) {
+            let channel = Channel::Tap { tap: origin.tap, start: u32::from(origin.epoch) };
+            self.numbered_by(channel, origin.sequence);
+            self.origin = Some(origin);
+        }
+        if self.known.is_some() {
+            let balancer = header.balancer();
+            self.around.endpoint = self.around.endpoint.or(balancer.endpoint);
+            self.around.attachment = self.around.attachment.or(balancer.attachment);
+        }
+    }
+
+    /// The walk has entered a tunnel in which there are `len` bytes of what `origin` tells of.
+    pub fn seen_at(&mut self, origin: &Origin, len: usize) {
+        self.cut_by((origin.wire_len as usize).saturating_sub(len));
+        // Logs show microseconds, and so do captures, as a rule.
+        let seen = Time(origin.time.0.div_euclid(1_000) * 1_000);
+        if self.config.tap_times && seen.since(self.time).0.unsigned_abs() <= MAX_SKEW.0.unsigned_abs() {
+            self.time = seen;
+        }
+    }
+
+    /// There were `more` bytes behind those that are here, which whoever mirrored the frame cut off.
+    pub fn cut_by(&mut self, more: usize) {
+        self.beyond = self.beyond.saturating_add(more);
+        self.cut = self.cut.saturating_add(more);
     }
 
     /// A number that may name the tenant was passed.
@@ -180,6 +251,7 @@ impl<'c> Walk<'c> {
         self.ethernet_at = 0;
         self.hosts = None;
         self.beyond = self.cut;
+        self.is_mirrored = false;
     }
 
     /// Cuts `bytes` to `len`, if they are longer; what is cut off still counts as seen on the wire.
@@ -251,7 +323,7 @@ mod tests {
     #[test]
     fn what_is_cut_off_still_counts_as_seen_on_the_wire() {
         let (config, mut entries) = (Config::default(), Entries::default());
-        let mut walk = Walk::new(&config, &mut entries, &frame(&[1, 2, 3, 4, 5], 9));
+        let mut walk = Walk::new(&config, &mut entries, None, &frame(&[1, 2, 3, 4, 5], 9));
         assert_eq!(walk.credit, Count::one(9));
         assert_eq!(walk.trim(&[3, 4, 5], 1), [3]);
         assert_eq!(walk.beyond, 4 + 2);
@@ -263,14 +335,14 @@ mod tests {
     #[test]
     fn a_wire_length_below_what_was_captured_is_not_believed() {
         let (config, mut entries) = (Config::default(), Entries::default());
-        let walk = Walk::new(&config, &mut entries, &frame(&[0; 60], 0));
+        let walk = Walk::new(&config, &mut entries, None, &frame(&[0; 60], 0));
         assert_eq!((walk.beyond, walk.credit), (0, Count::one(60)));
     }
 
     #[test]
     fn a_frame_cannot_flood_the_log() {
         let (config, mut entries) = (Config::default(), Entries::default());
-        let mut walk = Walk::new(&config, &mut entries, &frame(&[], 0));
+        let mut walk = Walk::new(&config, &mut entries, None, &frame(&[], 0));
         (0..1000).for_each(|_| walk.weird("fragment_overlap", None, None));
         assert_eq!(entries.len(), usize::from(MAX_WEIRDS));
     }
@@ -280,7 +352,7 @@ mod tests {
         let mut entries = Entries::default();
         let config =
             Config { tenants: Tenants { by: TenantBy::Vni, ..Tenants::default() }, ..Config::default() };
-        let mut walk = Walk::new(&config, &mut entries, &frame(&[], 0));
+        let mut walk = Walk::new(&config, &mut entries, None, &frame(&[], 0));
         walk.surrounded_by(TenantBy::Vlan, 5);
         assert_eq!(walk.tenant, TenantId(0));
         walk.surrounded_by(TenantBy::Vni, 6);
@@ -290,7 +362,7 @@ mod tests {
     #[test]
     fn a_weird_of_an_analyser_tells_that_it_is_in_a_tunnel() {
         let (config, mut entries) = (Config::default(), Entries::default());
-        let mut walk = Walk::new(&config, &mut entries, &frame(&[], 0));
+        let mut walk = Walk::new(&config, &mut entries, None, &frame(&[], 0));
         walk.enter_tunnel(TunnelKind::Vxlan, Uid::NONE);
         walk.weird("truncated_IP", None, Some("IP"));
         walk.weird("fragment_overlap", None, None);

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use weir_record::LogKind;
 
+use crate::columns::{TAP, TAPS, TENANT};
+
 /// The text of `docs/logs.md`.
 pub fn documentation() -> String {
     let mut text = String::from(
@@ -22,6 +24,13 @@ pub fn documentation() -> String {
         for field in kind.fields() {
             let _ = writeln!(text, "| `{}` | {} | {} |", field.name, field.kind, cell(field.doc));
         }
+    }
+    text.push_str(
+        "\n## Further columns\n\nBehind Zeek's, in every log with a `uid`, where they are switched on (`--with tap,tenant`, or \
+         `[log]` in\n`weir.toml`).\n\n| Field | Type | Meaning |\n|---|---|---|\n",
+    );
+    for (field, place) in [(TAPS, " (conn.log)"), (TAP, " (other logs)"), (TENANT, "")] {
+        let _ = writeln!(text, "| `{}`{place} | {} | {} |", field.name, field.kind, cell(field.doc));
     }
     text
 }
@@ -50,6 +59,6 @@ mod tests {
             }
         }
         let rows = text.lines().filter(|l| l.starts_with("| `")).count();
-        assert_eq!(rows, LogKind::ALL.iter().map(|k| k.fields().len()).sum::<usize>());
+        assert_eq!(rows, 3 + LogKind::ALL.iter().map(|k| k.fields().len()).sum::<usize>());
     }
 }

@@ -8,27 +8,30 @@ use std::io::Write;
 use weir_record::{LogKind, Visitor};
 use weir_wire::{Address, Interval, Time};
 
+use crate::Columns;
 use crate::limit::{Cut, Limits};
 use crate::number::{push_addr, push_f64, push_hex, push_i64, push_seconds, push_u64};
 
 const UNSET: &[u8] = b"-";
 const EMPTY: &[u8] = b"(empty)";
 
-/// Appends the header of a log whose file was made at `open` (`YYYY-MM-DD-HH-MM-SS`).
-pub fn tsv_header(kind: LogKind, open: &str, out: &mut Vec<u8>) {
+/// Appends the header of a log, with further `columns`, whose file was made at `open` (`YYYY-MM-DD-HH-MM-SS`).
+pub fn tsv_header(kind: LogKind, columns: Option<&Columns>, open: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(
         b"#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\t",
     );
     out.extend_from_slice(kind.path().as_bytes());
     out.extend_from_slice(b"\n#open\t");
     out.extend_from_slice(open.as_bytes());
+    let more = columns.into_iter().flat_map(|columns| columns.fields(kind));
+    let fields = kind.fields().iter().copied().chain(more);
     out.extend_from_slice(b"\n#fields");
-    for field in kind.fields() {
+    for field in fields.clone() {
         out.push(b'\t');
         out.extend_from_slice(field.name.as_bytes());
     }
     out.extend_from_slice(b"\n#types");
-    for field in kind.fields() {
+    for field in fields {
         // Writing to a Vec cannot fail.
         let _ = write!(out, "\t{}", field.kind);
     }
@@ -294,7 +297,7 @@ mod tests {
     #[test]
     fn the_state_of_a_connection_is_a_string_in_the_header() {
         let mut out = Vec::new();
-        tsv_header(LogKind::Conn, "2026-11-23-01-29-34", &mut out);
+        tsv_header(LogKind::Conn, None, "2026-11-23-01-29-34", &mut out);
         let types = "#types\ttime\tstring\taddr\tport\taddr\tport\tenum\tstring\tinterval\tcount\tcount\tstring\tbool\tbool\t\
             count\tstring\tcount\tcount\tcount\tcount\tset[string]\tcount\n";
         assert!(String::from_utf8(out).unwrap().ends_with(types));
@@ -303,7 +306,7 @@ mod tests {
     #[test]
     fn the_header_is_that_of_zeek() {
         let mut out = Vec::new();
-        tsv_header(LogKind::Tunnel, "2026-11-23-01-29-34", &mut out);
+        tsv_header(LogKind::Tunnel, None, "2026-11-23-01-29-34", &mut out);
         tsv_footer("2026-11-23-01-29-35", &mut out);
         let expected = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\ttunnel\n\
             #open\t2026-11-23-01-29-34\n\

@@ -5,7 +5,7 @@ use weir_wire::{ConnId, Time, Uid};
 use crate::{
     Analyzer, CaptureLoss, Conn, ConnUid, Dns, Field, Files, Http, Quic, Record, Reporter, Ssh, Ssl, Text,
 };
-use crate::{Stats, Tunnel, Visitor, Weird, X509};
+use crate::{Stats, Tunnel, Vantage, Visitor, Weird, X509};
 
 macro_rules! entries {
     ($($kind:ident($held:ty),)+) => {
@@ -102,6 +102,8 @@ entries! {
 pub struct Ordered {
     /// [`weir_wire::Frame::sequence`] of the frame that caused it.
     pub sequence: u64,
+    /// Whose traffic it tells of, and which taps saw that.
+    pub vantage: Vantage,
     /// The record.
     pub entry: Entry,
 }
@@ -111,13 +113,15 @@ pub struct Ordered {
 pub struct Entries {
     /// The sequence number of the frame in work; set by whoever runs the hop.
     pub sequence: u64,
+    /// Who saw what is in work; set by the hop.
+    pub vantage: Vantage,
     list: Vec<Ordered>,
 }
 
 impl Entries {
     /// Adds a record, caused by the frame in work.
     pub fn push(&mut self, record: impl Into<Entry>) {
-        self.list.push(Ordered { sequence: self.sequence, entry: record.into() });
+        self.list.push(Ordered { sequence: self.sequence, vantage: self.vantage, entry: record.into() });
     }
 
     /// Adds a weird that belongs to no connection (Zeek's `net_weird`).

@@ -10,10 +10,12 @@ extern crate self as weir_record;
 mod entry;
 mod logs;
 mod value;
+mod vantage;
 
 pub use entry::{Entries, Entry, LogKind, Ordered};
 pub use logs::*;
 pub use value::{ConnUid, FileUid, Name, Port, Set, Text, Value};
+pub use vantage::{MAX_TAPS, Taps, Vantage};
 pub use weir_record_derive::Record;
 use weir_wire::{Address, Interval, Time};
 

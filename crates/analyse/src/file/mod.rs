@@ -182,7 +182,8 @@ impl Context<'_> {
         let local_orig = self.is_local(info.sender);
         if let Some(known) = self.files.table.get_mut(&file) {
             known.touch(self.now);
-            known.add_connection(self.connection.uid, self.connection.id, local_orig, info.filename);
+            let of = (self.connection.uid, self.connection.id);
+            known.add_connection(of, self.out.vantage, local_orig, info.filename);
         }
         FileUid(file.0)
     }

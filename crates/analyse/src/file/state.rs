@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
-use weir_record::{ConnUid, Entries, FileUid, Files as Record, Set, Text};
+use weir_record::{ConnUid, Entries, FileUid, Files as Record, Set, Text, Vantage};
 use weir_wire::{ConnId, Time, Uid};
 
 use super::mime::Matcher;
@@ -39,7 +39,7 @@ pub struct File {
     /// When it is looked at next whether it makes progress.
     due: Time,
     local_orig: bool,
-    connections: SmallVec<[(Uid, ConnId); 1]>,
+    connections: SmallVec<[(Uid, ConnId, Vantage); 1]>,
     mime: Option<&'static str>,
     beginning: Vec<u8>,
     /// How many bytes the beginning has at most.
@@ -84,7 +84,13 @@ impl File {
     }
 
     /// It was seen in the connection `uid`. Those beyond [`MAX_CONNECTIONS`] are not remembered.
-    pub fn add_connection(&mut self, uid: Uid, id: ConnId, local_orig: bool, filename: Option<Text>) {
+    pub fn add_connection(
+        &mut self,
+        (uid, id): (Uid, ConnId),
+        vantage: Vantage,
+        local_orig: bool,
+        filename: Option<Text>,
+    ) {
         if self.knows(uid) {
             self.info.filename = self.info.filename.take().or(filename);
             return;
@@ -92,13 +98,13 @@ impl File {
         self.local_orig = local_orig;
         self.info.filename = filename.or_else(|| self.info.filename.take());
         if self.connections.len() < MAX_CONNECTIONS {
-            self.connections.push((uid, id));
+            self.connections.push((uid, id, vantage));
         }
     }
 
     /// Whether it was seen in the connection `uid`.
     pub fn knows(&self, uid: Uid) -> bool {
-        self.connections.iter().any(|(known, _)| *known == uid)
+        self.connections.iter().any(|(known, ..)| *known == uid)
     }
 
     /// Something of it was seen.
@@ -289,7 +295,9 @@ impl File {
         if let Some(name) = self.mime.and_then(analyzer) {
             analyzers.insert(Text::from(name));
         }
-        for (uid, id) in self.connections {
+        let in_work = out.vantage;
+        for (uid, id, vantage) in self.connections {
+            out.vantage = vantage;
             out.push(Record {
                 ts: self.first,
                 fuid: FileUid(handle.0),
@@ -317,5 +325,6 @@ impl File {
                 extracted_size: None,
             });
         }
+        out.vantage = in_work;
     }
 }

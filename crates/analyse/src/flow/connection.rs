@@ -1,7 +1,7 @@
 //! One connection of any transport: counts, state, streams and analysers, and its record.
 
 use weir_ledger::{Reason, StreamAccount};
-use weir_record::Entries;
+use weir_record::{Entries, Taps, Vantage};
 use weir_wire::tcp::TcpHeader;
 use weir_wire::udp::UdpHeader;
 use weir_wire::{ConnId, Direction, FlowKey, Interval, Packet, Role, Time, TunnelKind, Uid, UidKey};
@@ -79,6 +79,8 @@ pub struct Flow {
     missed: u64,
     history: History,
     parents: Vec<Uid>,
+    /// The taps that saw it.
+    taps: Taps,
     /// The tunnel that the last packet came in.
     parent: Uid,
     tunnel_changes: u32,
@@ -120,6 +122,7 @@ impl Flow {
             missed: 0,
             history: History::default(),
             parents: Vec::new(),
+            taps: Taps::of(head.tap),
             parent: Uid::NONE,
             tunnel_changes: 0,
             tcp: (transport == Transport::Tcp).then(Box::default),
@@ -209,6 +212,12 @@ impl Flow {
         }
     }
 
+    /// `tap` saw a packet of it.
+    #[inline]
+    pub fn seen_by(&mut self, tap: u16) {
+        self.taps.add(tap);
+    }
+
     fn side(&self, direction: Direction) -> Side {
         Side::from_is_orig(direction == self.from_orig)
     }
@@ -222,6 +231,7 @@ impl Flow {
     ) -> Result<(), Reason> {
         let head = &packet.head;
         let side = self.side(head.direction);
+        self.taps.add(head.tap);
         self.tunnel(head.parent, side, head.time, out);
         let cut = head.truncated && self.connection.transport == Transport::Icmp;
         if let (Some(packets), Some(bytes)) =
@@ -554,6 +564,8 @@ impl Flow {
 
     /// The connection is over at `now`: its analysers end, its record is written.
     pub fn finish(mut self, now: Time, shared: &mut Shared, out: &mut Entries) {
+        let vantage = Vantage { tenant: self.key.tenant, taps: self.taps };
+        let in_work = std::mem::replace(&mut out.vantage, vantage);
         if let Some(mut detection) = self.detection.take() {
             detection.finish(&mut context(&mut self.connection, shared, out, now));
         }
@@ -564,6 +576,7 @@ impl Flow {
         }
         shared.tally.end(self.connection.transport);
         out.push(self.record(&shared.config));
+        out.vantage = in_work;
     }
 
     /// Its transport.

@@ -97,6 +97,9 @@ pub(crate) fn parse<'a>(
         _ => return Err(walk.refuse("unknown_ip_version", SOURCE, Reason::MalformedIp)),
     };
     let total = if header.to_the_end { bytes.len() } else { header.ip_len };
+    if std::mem::take(&mut walk.is_mirrored) && header.len <= bytes.len() {
+        walk.cut_by(total.saturating_sub(bytes.len().saturating_add(walk.beyond)));
+    }
     check_lengths(walk, &header, total, bytes)?;
     walk.hosts = Some((header.source, header.destination));
     if header.version == 4 && walk.config.verify_checksums && !v4::checksum_is_valid(bytes) {

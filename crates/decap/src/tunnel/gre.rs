@@ -4,6 +4,7 @@
 use weir_ledger::Reason;
 use weir_wire::tunnel::{ErspanHeader, GreHeader, gre::protocol};
 
+use crate::around::Tunnelled;
 use crate::carried::Channel;
 use crate::config::TenantBy;
 use crate::walk::{Layer, Step, Walk};
@@ -57,6 +58,10 @@ pub(super) fn content<'a>(walk: &mut Walk<'_>, bytes: &'a [u8]) -> Result<Conten
     if let Some(key) = gre.key() {
         walk.surrounded_by(TenantBy::Key, key);
     }
+    let header = mirrored(&gre, inner);
+    walk.is_mirrored = header.is_some_and(|header| header.is_truncated());
+    let session = header.map(|header| Tunnelled::Session(header.session()));
+    walk.surrounded(session.or_else(|| gre.key().filter(|_| version == 0).map(Tunnelled::Key)));
     match found {
         Content::Ip(_, ppp) => point_to_point(walk, ppp),
         any @ Content::Any(..) => Ok(any),

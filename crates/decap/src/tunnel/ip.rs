@@ -45,7 +45,13 @@ impl Tunnels {
             flow.kind = kind;
         }
         let (kind, uid) = (flow.kind, flow.uid);
+        if kind == TunnelKind::Ip {
+            walk.surrounded(None);
+        }
+        let may_be_cut =
+            walk.is_mirrored || (layer == Layer::Ethernet && walk.depth == 0 && walk.config.cut_mirrors);
         self.enter(walk, Over::Ip, key, kind, uid);
+        walk.is_mirrored = may_be_cut;
         Step::Next(layer, bytes)
     }
 }

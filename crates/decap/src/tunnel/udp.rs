@@ -7,16 +7,15 @@ use weir_ledger::Reason;
 use weir_record::{Analyzer, ConnUid, Name, Port};
 use weir_wire::flow::protocol;
 use weir_wire::tunnel::{
-    AyiyaHeader, GeneveHeader, GtpHeader, Origin, TeredoHeader, VxlanHeader, ayiya, geneve, gtp, teredo,
-    vxlan,
+    AyiyaHeader, GeneveHeader, GtpHeader, TeredoHeader, VxlanHeader, ayiya, gtp, teredo,
 };
 use weir_wire::{ConnId, Head, Malformed, TunnelKind, ipv6, udp};
 
 use super::ip::check;
 use super::table::Flow;
 use super::{Inner, Over, Tunnels, is_too_deep};
-use crate::carried::Channel;
-use crate::config::TenantBy;
+use crate::around::Tunnelled;
+use crate::config::{Config, TenantBy};
 use crate::ip::IpPacket;
 use crate::walk::{Layer, Step, Walk};
 
@@ -87,9 +86,11 @@ impl Tunnels {
         let ((source, from), (destination, to)) = outer.key.endpoints(outer.direction);
         let payload = packet.payload().get(udp::LEN..).unwrap_or_default();
         // Most datagrams leave here, before any table is asked.
+        let by_port = |port| by_port(walk.config, port);
         by_port(from).or_else(|| by_port(to)).or_else(|| by_payload(payload))?;
         let id = ConnId { orig_h: source, orig_p: from, resp_h: destination, resp_p: to };
-        let id = if is_answer(from, to) { id.flip() } else { id };
+        let is_answer = by_port(from).is_some() && by_port(to).is_none() && !SERVERS.contains(&to);
+        let id = if is_answer { id.flip() } else { id };
         let flow = self.over_udp.touch(&outer.key, &self.key, id, walk.time, walk.entries);
         let tunnel = by_port(flow.id.resp_p).or_else(|| by_payload(payload))?;
         if (flow.violated && tunnel != Protocol::Gtp) || is_too_deep(walk, tunnel.name()) {
@@ -123,17 +124,28 @@ impl Tunnels {
         if let Some(network) = network {
             walk.surrounded_by(TenantBy::Vni, network);
         }
+        let origin = walk.origin.take();
+        let tap = origin.map(|origin| Tunnelled::Tap(origin.tap, origin.source));
+        walk.surrounded(network.map(Tunnelled::Vni));
+        if tap.is_some() {
+            walk.surrounded(tap);
+        }
+        let may_be_cut = network.is_some() && walk.depth <= 1 && walk.config.cut_mirrors;
         self.enter(walk, Over::Udp, outer.key, kind, uid);
+        walk.is_mirrored = may_be_cut;
+        if let Some(origin) = origin {
+            walk.seen_at(&origin, bytes.len());
+        }
         let kind = if confirmed { kind } else { TunnelKind::None };
         Some(Inner { kind, step: Step::Next(layer, bytes) })
     }
 }
 
 /// The tunnel of a responder's port.
-const fn by_port(port: u16) -> Option<Protocol> {
+fn by_port(config: &Config, port: u16) -> Option<Protocol> {
     Some(match port {
-        vxlan::PORT => Protocol::Vxlan,
-        geneve::PORT => Protocol::Geneve,
+        port if config.vxlan_ports.contains(&port) => Protocol::Vxlan,
+        port if config.geneve_ports.contains(&port) => Protocol::Geneve,
         teredo::PORT => Protocol::Teredo,
         ayiya::PORT => Protocol::Ayiya,
         port if port == gtp::PORTS[0] || port == gtp::PORTS[1] => Protocol::Gtp,
@@ -151,11 +163,6 @@ fn by_payload(payload: &[u8]) -> Option<Protocol> {
     } else {
         None
     }
-}
-
-/// Whether a first packet between these ports rather comes from the responder.
-fn is_answer(from: u16, to: u16) -> bool {
-    by_port(from).is_some() && by_port(to).is_none() && !SERVERS.contains(&to)
 }
 
 fn find<'a>(walk: &mut Walk<'_>, flow: &Flow, tunnel: Protocol, payload: &'a [u8]) -> Found<'a> {
@@ -187,10 +194,7 @@ fn in_geneve<'a>(walk: &mut Walk<'_>, payload: &'a [u8]) -> Found<'a> {
         Err(Malformed::Length) => return Found::Violation("Geneve option header truncation"),
         Err(_) => return Found::Violation("Geneve header truncation"),
     };
-    if let Some(origin) = Origin::find(&header).filter(|_| walk.depth == 0) {
-        let channel = Channel::Tap { tap: origin.tap, start: u32::from(origin.epoch) };
-        walk.numbered_by(channel, origin.sequence);
-    }
+    walk.said_by(&header);
     if header.inner().is_empty() {
         return Found::Empty(Some("geneve_empty_packet"));
     }
@@ -288,7 +292,8 @@ mod tests {
     use super::*;
     use crate::testing::{Found, ethernet, packet, udp as datagram, v4, v6, walk, walk_all};
     use crate::{Config, Tenants};
-    use weir_wire::{LinkType, Role, TenantId};
+    use weir_wire::tunnel::{Origin, TunnelHead};
+    use weir_wire::{LinkType, Role, TenantId, Time};
 
     /// A datagram from port 4000 to `port`.
     fn to(port: u16, payload: &[u8]) -> Vec<u8> {
@@ -416,6 +421,83 @@ mod tests {
         let tenants: Vec<_> = found.packets.iter().map(|p| p.head.key.tenant).collect();
         assert_eq!(tenants, [TenantId(0), TenantId(7), TenantId(0), TenantId(8)]);
         assert_eq!(found.packets[1].head.parent, found.packets[3].head.parent);
+    }
+
+    /// A frame of 1000 bytes of which the tap sent the first 200, as number `sequence`, seen 3 s before it came.
+    fn from_tap(sequence: u64, arrival: i64) -> Vec<u8> {
+        let whole = ethernet(0x0800, &v4(17, &datagram(&[7; 958])));
+        let time = Time::from_parts(arrival - 3, 123_456_789);
+        let origin = Origin { tap: 9, source: 1, epoch: 5, sequence, wire_len: whole.len() as u32, time };
+        let head = TunnelHead::geneve(ETHERNET, 7, &origin.emit());
+        to(6081, &[head.bytes(), &whole[..200]].concat())
+    }
+
+    #[test]
+    fn a_tap_tells_when_it_saw_a_packet_and_how_long_that_was() {
+        let found = walk(LinkType::RAW, &from_tap(0, 0));
+        assert!(found.weirds.is_empty(), "{:?}", found.weirds);
+        let head = &found.packets[1].head;
+        assert_eq!(head.time, Time::from_parts(-3, 123_456_000));
+        assert!(head.truncated && found.packets[1].transport_len() == 966);
+        let off = Config { tap_times: false, ..Config::default() };
+        assert_eq!(walk_all(off, LinkType::RAW, &[from_tap(0, 0)]).packets[1].head.time, Time(0));
+        let wrong_clock = walk(LinkType::RAW, &from_tap(0, 60));
+        assert_eq!(wrong_clock.packets[1].head.time, Time(0));
+    }
+
+    #[test]
+    fn what_taps_number_and_do_not_come_is_counted() {
+        let mut decap = crate::Decap::new(Config::default(), weir_wire::UidKey::default());
+        for sequence in [0, 1, 4, 3] {
+            let data = from_tap(sequence, 0);
+            let frame = weir_wire::Frame {
+                time: Time(0),
+                tap: 0,
+                sequence,
+                link: LinkType::RAW,
+                wire_len: data.len() as u32,
+                offload: weir_wire::Offload::default(),
+                data: &data,
+            };
+            decap.frame(&frame, &mut crate::Output::default());
+        }
+        let mut carried = crate::carried::Carried::default();
+        carried.merge(decap.arrivals());
+        let total = carried.total();
+        assert_eq!((total.received, total.lost, total.reordered), (4, 1, 1));
+    }
+
+    #[test]
+    fn a_packet_that_a_cloud_cut_to_fit_its_tunnel_is_a_truncated_packet() {
+        let whole = ethernet(0x0800, &v4(17, &datagram(&[7; 958])));
+        let mirrored = to(4789, &[&[8, 0, 0, 0, 0, 0, 7, 0][..], &whole[..200]].concat());
+        let found = walk(LinkType::RAW, &mirrored);
+        assert!(found.weirds.is_empty() && found.packets[1].head.truncated, "{:?}", found.weirds);
+        assert_eq!(found.packets[1].head.ip_len, 986);
+        let as_zeek = Config { cut_mirrors: false, ..Config::default() };
+        let found = walk_all(as_zeek, LinkType::RAW, &[mirrored]);
+        assert_eq!(found.weirds, ["truncated_IP_len_in_tunnel IP"]);
+    }
+
+    #[test]
+    fn tunnels_may_have_other_ports() {
+        let config = Config { vxlan_ports: vec![4789, 5000], geneve_ports: vec![7000], ..Config::default() };
+        let found = walk_all(config, LinkType::RAW, &[to(5000, &vxlan(1)), to(6081, &[0; 8])]);
+        assert_eq!(shape(&found).len(), 3);
+        assert_eq!(found.packets[1].head.tunnel, TunnelKind::Vxlan);
+    }
+
+    #[test]
+    fn a_packet_that_was_mirrored_to_a_gateway_load_balancer_is_found_in_both_tunnels() {
+        let options =
+            [&[1, 8, 1, 2][..], &[0, 0, 0, 0, 0, 0, 0xab, 1], &[1, 8, 2, 2], &[9; 8], &[1, 8, 3, 1], &[1; 4]]
+                .concat();
+        let head = TunnelHead::geneve(IPV4, 0, &options);
+        let found = walk(LinkType::RAW, &to(6081, &[head.bytes(), &to(4789, &vxlan(7))[..]].concat()));
+        let roles: Vec<_> = found.packets.iter().map(|p| p.head.role).collect();
+        let carriers = [TunnelKind::Geneve, TunnelKind::Vxlan].map(Role::Carrier);
+        assert_eq!(roles, [carriers[0], carriers[1], Role::Innermost]);
+        assert_eq!(found.packets[2].data.bytes(), packet());
     }
 
     proptest::proptest! {

@@ -9,10 +9,10 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use weir_record::{Entry, LogKind};
+use weir_record::{Entry, LogKind, Ordered};
 
 use super::{LogError, aside};
-use crate::{Cut, Format, Lines, calendar, line, tsv_footer, tsv_header};
+use crate::{Cut, Format, Lines, Style, calendar, line, line_of, tsv_footer, tsv_header};
 
 /// Lines are written once they are this many bytes together.
 const PIECE: usize = 256 * 1024;
@@ -21,7 +21,7 @@ const PIECE: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct LogDirectory {
     directory: PathBuf,
-    format: Format,
+    style: Style,
     /// One for each of [`LogKind::ALL`], in order.
     files: Vec<Option<LogFile>>,
 }
@@ -29,7 +29,7 @@ pub struct LogDirectory {
 #[derive(Debug)]
 struct LogFile {
     kind: LogKind,
-    format: Format,
+    style: Style,
     path: PathBuf,
     /// `None` where it could not be made, or was moved aside.
     file: Option<File>,
@@ -49,15 +49,15 @@ impl LogDirectory {
     ///
     /// # Errors
     /// The directory cannot be made.
-    pub fn create(directory: &Path, format: Format) -> Result<Self, LogError> {
+    pub fn create(directory: &Path, style: impl Into<Style>) -> Result<Self, LogError> {
         fs::create_dir_all(directory).map_err(|e| LogError::new("create directory", directory, e))?;
         let files = LogKind::ALL.iter().map(|_| None).collect();
-        Ok(Self { directory: directory.to_owned(), format, files })
+        Ok(Self { directory: directory.to_owned(), style: style.into(), files })
     }
 
     /// How lines look.
-    pub const fn format(&self) -> Format {
-        self.format
+    pub const fn style(&self) -> &Style {
+        &self.style
     }
 
     /// Adds a record, and answers what of it was too long. After an error, the records that could not be written are
@@ -66,8 +66,18 @@ impl LogDirectory {
     /// # Errors
     /// The log's file cannot be made, or lines that waited cannot be written.
     pub fn write(&mut self, entry: &Entry) -> Result<Cut, LogError> {
-        let (format, mut cut) = (self.format, Cut::default());
+        let (format, mut cut) = (self.style.format, Cut::default());
         self.add(entry.kind(), 1, |out| cut = line(format, entry, out))?;
+        Ok(cut)
+    }
+
+    /// As [`Self::write`], with the further columns.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_ordered(&mut self, ordered: &Ordered) -> Result<Cut, LogError> {
+        let (style, mut cut) = (self.style.clone(), Cut::default());
+        self.add(ordered.entry.kind(), 1, |out| cut = line_of(&style, ordered, out))?;
         Ok(cut)
     }
 
@@ -88,7 +98,7 @@ impl LogDirectory {
         let Some(place) = self.files.get_mut(kind as usize) else { return Ok(()) };
         let mut opened = Ok(());
         let log = place.get_or_insert_with(|| {
-            let (log, result) = LogFile::open(&self.directory, kind, self.format);
+            let (log, result) = LogFile::open(&self.directory, kind, &self.style);
             opened = result;
             log
         });
@@ -161,13 +171,23 @@ impl LogDirectory {
 }
 
 impl LogFile {
-    fn open(directory: &Path, kind: LogKind, format: Format) -> (Self, Result<(), LogError>) {
+    fn open(directory: &Path, kind: LogKind, style: &Style) -> (Self, Result<(), LogError>) {
         let path = directory.join(format!("{}.log", kind.path()));
         let pending = Vec::with_capacity(PIECE + PIECE / 8);
         let (begun, length) = (0, 0);
         let (pending_records, written, lost) = (0, 0, 0);
-        let mut log =
-            Self { kind, format, path, file: None, begun, length, pending, pending_records, written, lost };
+        let mut log = Self {
+            kind,
+            style: style.clone(),
+            path,
+            file: None,
+            begun,
+            length,
+            pending,
+            pending_records,
+            written,
+            lost,
+        };
         let result = log.make();
         (log, result)
     }
@@ -199,8 +219,8 @@ impl LogFile {
     fn write(&mut self) -> Result<(), LogError> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut header = Vec::new();
-        if self.length == 0 && self.format == Format::Tsv {
-            tsv_header(self.kind, &calendar::stamp(self.begun), &mut header);
+        if self.length == 0 && self.style.format == Format::Tsv {
+            tsv_header(self.kind, self.style.columns.as_deref(), &calendar::stamp(self.begun), &mut header);
         }
         let written = file.write_all(&header).and_then(|()| file.write_all(&self.pending));
         match written {
@@ -216,7 +236,7 @@ impl LogFile {
     /// Writes what waits, and the footer.
     fn end(&mut self) -> Result<(), LogError> {
         let result = self.flush();
-        if self.format == Format::Tsv && self.length > 0 && self.file.is_some() {
+        if self.style.format == Format::Tsv && self.length > 0 && self.file.is_some() {
             tsv_footer(&calendar::stamp(now()), &mut self.pending);
         }
         result.and(self.flush())
@@ -236,7 +256,7 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use weir_record::Weird;
+    use weir_record::{Vantage, Weird};
     use weir_wire::Time;
 
     use super::*;
@@ -253,9 +273,10 @@ mod tests {
         let mut logs = LogDirectory::create(&directory, Format::Tsv).unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
         logs.write(&weird("one")).unwrap();
-        let mut lines = Lines::new(Format::Tsv);
-        lines.add(&weird("two"));
-        lines.add(&weird("three"));
+        let mut lines = Lines::new(Format::Tsv.into());
+        for name in ["two", "three"] {
+            lines.add(&Ordered { sequence: 0, vantage: Vantage::default(), entry: weird(name) });
+        }
         logs.append(&lines).unwrap();
         logs.close().unwrap();
         assert_eq!(logs.counts(), [(LogKind::Weird, 3)]);

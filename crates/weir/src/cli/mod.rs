@@ -3,6 +3,7 @@
 pub mod ctl;
 pub mod doctor;
 pub mod filter;
+pub mod names;
 pub mod plan;
 pub mod sense;
 pub mod sources;
@@ -157,9 +158,9 @@ pub struct ReadArguments {
     /// Limits and habits, as `weir config` prints them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What names the tenant of a packet, so that equal addresses of two tenants are two flows
-    #[arg(long, value_enum, value_name = "WHAT")]
-    pub tenant_by: Option<TenantBy>,
+    /// Who saw packets, and whose they are.
+    #[command(flatten)]
+    pub names: names::NameArguments,
     /// Goes no further than this hop, to measure what the others cost
     #[arg(long, hide = true, value_enum, value_name = "HOP")]
     pub stop_after: Option<StopAfter>,

@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 
 use crate::config::sense::Every;
 
+use super::names::NameArguments;
 use super::sources::SourceArguments;
-use super::{Checksums, LogFormat, TenantBy};
+use super::{Checksums, LogFormat};
 
 /// Shown below the options of `weir sense`.
 pub const EXAMPLES: &str = "\
@@ -16,6 +17,7 @@ Examples:
   sudo weir sense -i 'veth*' -l logs -f json -w 4   all such interfaces, four workers
   weir sense --pcap-over-ip tcp://0.0.0.0:5555      from `tcpdump -U -w - | nc SENSOR 5555`, unchanged, many at once
   weir sense --vxlan 0.0.0.0:4789 --geneve 0.0.0.0:6081 -l logs
+  weir sense --vxlan --tenants tenants.toml --with tap,tenant --dedup
   sudo weir sense                                   as /etc/weir/weir.toml says
 
 SIGTERM and SIGINT finish all connections into the logs and print the balance; SIGHUP reads the configuration again.
@@ -60,9 +62,9 @@ pub struct SenseArguments {
     /// Whether packets with wrong checksums are dropped
     #[arg(long, value_enum)]
     pub checksums: Option<Checksums>,
-    /// What names the tenant of a packet, so that equal addresses of two tenants are two flows
-    #[arg(long, value_enum, value_name = "WHAT")]
-    pub tenant_by: Option<TenantBy>,
+    /// Who saw packets, and whose they are.
+    #[command(flatten)]
+    pub names: NameArguments,
     /// A file with the site's key, from which identifiers are made: 32 hexadecimal digits
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,

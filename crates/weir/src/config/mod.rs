@@ -5,7 +5,9 @@
 
 pub mod check;
 pub mod fault;
+pub mod names;
 pub mod sense;
+pub mod tenants;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -22,6 +24,7 @@ use crate::cli::LogFormat;
 use crate::cli::sense::{Balance, Capture, XdpTake};
 use crate::cli::sources::{Direction, Timestamps};
 use fault::{Element, Fault, Faults, Place};
+use names::{DedupConfig, LogConfig, NamesConfig};
 use sense::{Every, SenseConfig};
 
 /// Where the configuration of a machine is.
@@ -36,6 +39,12 @@ pub struct Config {
     pub analyse: weir_analyse::Config,
     /// For `weir sense`.
     pub sense: SenseConfig,
+    /// Who is who.
+    pub names: NamesConfig,
+    /// What stands in logs.
+    pub log: LogConfig,
+    /// Copies of packets.
+    pub dedup: DedupConfig,
 }
 
 impl Config {
@@ -359,6 +368,14 @@ sections! {
         max_datagrams: usize,
         /// Fragments that wait in one datagram, at most.
         max_fragments: usize,
+        /// UDP ports of VXLAN.
+        vxlan_ports: Vec<u16>,
+        /// UDP ports of GENEVE.
+        geneve_ports: Vec<u16>,
+        /// Whether a mirrored packet that ends too early was cut by whoever mirrored it; otherwise it is broken, as for Zeek.
+        cut_mirrors: bool,
+        /// Whether packets have the time at which a tap of weir saw them; otherwise that at which they came.
+        tap_times: bool,
     }
     /// Whose packets are whose.
     tenants: RawTenants of Tenants = decap.tenants {
@@ -366,6 +383,27 @@ sections! {
         by: TenantBy,
         /// From the number that names a tenant to the tenant. While empty, every number is a tenant of its own.
         map: HashMap<u32, TenantId>,
+    }
+    /// Who is who.
+    names: RawNames of NamesConfig = names {
+        /// A file that says which tap and tenant the numbers around a packet stand for; "": none. See the README.
+        tenants: String,
+    }
+    /// What stands in logs behind Zeek's columns.
+    log: RawLog of LogConfig = log {
+        /// Whether logs with a uid have a column for the tap; in conn.log all taps that saw the connection.
+        tap: bool,
+        /// Whether they have one for the tenant.
+        tenant: bool,
+    }
+    /// Packets that several taps saw.
+    dedup: RawDedup of DedupConfig = dedup {
+        /// Whether one copy is analysed, and the others are counted.
+        enabled: bool,
+        /// How far apart copies may be; the clocks of taps have to agree so far.
+        window: Interval,
+        /// Memory of what is remembered, of all workers together: 32 bytes a packet.
+        memory: usize,
     }
     /// Flows.
     flow: RawFlow of weir_analyse::config::FlowConfig = analyse.flow {

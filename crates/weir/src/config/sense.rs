@@ -141,6 +141,20 @@ impl SenseConfig {
         self.pin &= !a.no_pin;
     }
 
+    /// Tells decap at which ports tunnels are received, beside the usual ones.
+    pub fn ports(&self, decap: &mut weir_decap::Config) {
+        for (addresses, ports) in
+            [(&self.vxlan, &mut decap.vxlan_ports), (&self.geneve, &mut decap.geneve_ports)]
+        {
+            let given = addresses.iter().filter_map(|address| address.parse::<std::net::SocketAddr>().ok());
+            for port in given.map(|address| address.port()) {
+                if !ports.contains(&port) {
+                    ports.push(port);
+                }
+            }
+        }
+    }
+
     /// As the command line of any command that listens changes it.
     pub fn listen_to(&mut self, sources: &SourceArguments) {
         let a = sources;
@@ -230,6 +244,16 @@ impl Setting for Vec<String> {
     }
     fn show(&self) -> String {
         format!("[{}]", self.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Setting for Vec<u16> {
+    type Raw = Self;
+    fn check(raw: Self) -> anyhow::Result<Self> {
+        Ok(raw)
+    }
+    fn show(&self) -> String {
+        format!("{self:?}")
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use weir_decap::carried::{Carried, CarriedCount, Channel, Session};
 use weir_ledger::{Account, Count, Reason};
 
@@ -53,7 +53,8 @@ impl Senders {
 }
 
 /// One sender, as the ledger's JSON and the control socket show it.
-#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, Debug)]
+#[serde(default)]
 pub struct SenderView {
     /// Its address, by the outer header.
     pub source: String,

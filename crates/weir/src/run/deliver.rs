@@ -4,7 +4,7 @@
 use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use weir_log::{Format, Lines, Once};
+use weir_log::{Lines, Once, Style};
 use weir_record::{Entries, Ordered};
 
 /// What one source has to say about a batch of frames.
@@ -23,7 +23,7 @@ pub struct Delivery {
 /// The way of one source's records to the writer.
 pub struct Sender {
     source: usize,
-    format: Format,
+    style: Style,
     writer: SyncSender<Delivery>,
     /// Deliveries that the writer has done with, to be filled again.
     emptied: Receiver<Delivery>,
@@ -33,29 +33,29 @@ impl Sender {
     /// For the source with this number. What the writer has done with comes back by `emptied`, or not at all.
     pub const fn new(
         source: usize,
-        format: Format,
+        style: Style,
         writer: SyncSender<Delivery>,
         emptied: Receiver<Delivery>,
     ) -> Self {
-        Self { source, format, writer, emptied }
+        Self { source, style, writer, emptied }
     }
 
     /// Sends all of `entries`. `false`: the writer is gone.
     pub fn send(&self, entries: &mut Entries, up_to: u64) -> bool {
         let (mut lines, mut ordered) = self.emptied.try_recv().map_or_else(
-            |_| (Lines::new(self.format), Vec::new()),
+            |_| (Lines::new(self.style.clone()), Vec::new()),
             |mut delivery| (delivery.lines, mem::take(&mut delivery.ordered)),
         );
         lines.clear();
         ordered.clear();
         for record in entries.drain() {
-            let (kind, sequence) = (record.entry.kind(), record.sequence);
+            let (kind, sequence, vantage) = (record.entry.kind(), record.sequence, record.vantage);
             if Once::concerns(kind) {
                 ordered.push(record);
             } else {
-                let cut = lines.add(&record.entry);
+                let cut = lines.add(&record);
                 let weirds = cut.weirds(kind, record.entry.ts());
-                ordered.extend(weirds.map(|weird| Ordered { sequence, entry: weird.into() }));
+                ordered.extend(weirds.map(|weird| Ordered { sequence, vantage, entry: weird.into() }));
             }
         }
         self.writer.send(Delivery { source: self.source, up_to, lines, ordered }).is_ok()
@@ -66,6 +66,7 @@ impl Sender {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
+    use weir_log::Format;
     use weir_record::{Analyzer, LogKind, Text};
     use weir_wire::Time;
 
@@ -95,7 +96,7 @@ mod tests {
         entries.sequence = 5;
         entries.push(analyzer("a".repeat(5000)));
         entries.net_weird(Time(8), "bad", None, None);
-        assert!(Sender::new(1, Format::Tsv, writer, emptied).send(&mut entries, 9));
+        assert!(Sender::new(1, Format::Tsv.into(), writer, emptied).send(&mut entries, 9));
         let delivery = deliveries.recv().unwrap();
         assert_eq!((delivery.source, delivery.up_to, entries.len()), (1, 9, 0));
         assert_eq!(

@@ -72,13 +72,13 @@ pub struct Lanes {
 impl Lanes {
     /// A thread for each of `workers`, and one for `logs`.
     pub fn start(decap: Decap, workers: Vec<Worker>, logs: Logs) -> anyhow::Result<Self> {
-        let (lanes, format) = (workers.len(), logs.format());
+        let (lanes, style) = (workers.len(), logs.style().clone());
         let (writer, deliveries) = sync_channel(BATCHES * (lanes + 1));
         let mut done_with = Vec::new();
         let mut sender = |source| {
             let (done, emptied) = sync_channel(BATCHES);
             done_with.push(done);
-            Sender::new(source, format, writer.clone(), emptied)
+            Sender::new(source, style.clone(), writer.clone(), emptied)
         };
         let own_sender = sender(0);
         let (emptied, empties) = sync_channel(BATCHES * lanes);

@@ -1,9 +1,10 @@
 //! Where records end: repeats are left out, the rest is written.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::anyhow;
-use weir_log::{Format, Lines, LogDirectory, LogError, Once};
+use weir_log::{Columns, Format, Lines, LogDirectory, LogError, Once, Style};
 use weir_record::{LogKind, Ordered};
 
 use crate::cli::LogFormat;
@@ -34,12 +35,17 @@ pub struct Logs {
 
 impl Logs {
     /// Logs in `directory`, which is made where it is not there.
-    pub fn create(directory: &Path, format: LogFormat) -> anyhow::Result<Self> {
+    pub fn create(
+        directory: &Path,
+        format: LogFormat,
+        columns: Option<Arc<Columns>>,
+    ) -> anyhow::Result<Self> {
         let format = match format {
             LogFormat::Tsv => Format::Tsv,
             LogFormat::Json => Format::Json,
         };
-        let directory = LogDirectory::create(directory, format).map_err(|error| told(&error))?;
+        let directory =
+            LogDirectory::create(directory, Style { format, columns }).map_err(|error| told(&error))?;
         Ok(Self { once: Once::new(), directory, failed: false, goes_on: false })
     }
 
@@ -51,8 +57,8 @@ impl Logs {
     }
 
     /// How lines look.
-    pub const fn format(&self) -> Format {
-        self.directory.format()
+    pub const fn style(&self) -> &Style {
+        self.directory.style()
     }
 
     /// Writes a record, unless it is a repeat. Records come in the order of their frames, where that matters
@@ -62,12 +68,13 @@ impl Logs {
         if self.failed || !self.once.admits(entry) {
             return Ok(());
         }
-        let mut written = self.directory.write(entry).map(|cut| cut.weirds(entry.kind(), entry.ts()));
+        let mut written =
+            self.directory.write_ordered(ordered).map(|cut| cut.weirds(entry.kind(), entry.ts()));
         if let Ok(weirds) = &mut written {
             for weird in weirds {
-                let weird = weird.into();
-                if self.once.admits(&weird)
-                    && let Err(error) = self.directory.write(&weird)
+                let weird = Ordered { entry: weird.into(), ..*ordered };
+                if self.once.admits(&weird.entry)
+                    && let Err(error) = self.directory.write_ordered(&weird)
                 {
                     return Err(self.fail(&error));
                 }

@@ -8,14 +8,17 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use weir_decap::{Decap, Output};
 use weir_ledger::{Account, Balance, Count, Hop, Reason};
+use weir_log::Columns;
 use weir_record::Entries;
 use weir_tap::{Captures, Filter, FrameBatch, FrameMeta, Options, Source};
 use weir_wire::{LinkType, Packet, Time, UidKey};
 
 use super::carried::{SenderView, Senders};
+use super::identity::{Identity, secret};
 use super::inline::Inline;
 use super::lanes::Lanes;
 use super::logs::{Logged, Logs};
+use super::names::SourceNames;
 use super::summary::Summary;
 use super::worker::{Closed, Worker};
 use super::{Exit, complain};
@@ -38,7 +41,7 @@ pub struct Ended {
 
 /// Runs `weir read`, and tells the user on standard error what is wrong.
 pub fn run(arguments: &ReadArguments) -> Exit {
-    let (config, key) = match settings(arguments) {
+    let (config, key, columns) = match settings(arguments) {
         Ok(settings) => settings,
         Err(error) => return ended_by(&error, Exit::Usage),
     };
@@ -53,9 +56,11 @@ pub fn run(arguments: &ReadArguments) -> Exit {
     };
     let (mut reader, progress) = (Reader::new(captures, filter), progress_bar(arguments.quiet));
     let ended =
-        Logs::create(&arguments.directory, arguments.format).and_then(|logs| match arguments.stop_after {
-            Some(StopAfter::Decap) => run_decap(&mut reader, config, key, logs, &progress),
-            None => run_hops(&mut reader, arguments.workers, config, key, logs, &progress),
+        Logs::create(&arguments.directory, arguments.format, columns).and_then(|logs| {
+            match arguments.stop_after {
+                Some(StopAfter::Decap) => run_decap(&mut reader, config, key, logs, &progress),
+                None => run_hops(&mut reader, arguments.workers, config, key, logs, &progress),
+            }
         });
     progress.finish_and_clear();
     match ended {
@@ -70,13 +75,14 @@ fn ended_by(error: &anyhow::Error, exit: Exit) -> Exit {
 }
 
 /// The configuration, changed by the command line, and the key.
-fn settings(arguments: &ReadArguments) -> anyhow::Result<(Config, UidKey)> {
+fn settings(arguments: &ReadArguments) -> anyhow::Result<(Config, UidKey, Option<Arc<Columns>>)> {
     let mut config = Config::load(arguments.config.as_deref())?;
     config.verify_checksums(arguments.checksums == Some(Checksums::Verify));
-    if let Some(by) = arguments.tenant_by {
-        config.tenant_by(by);
-    }
-    Ok((config, arguments.key.as_deref().map_or(Ok(UidKey::default()), config::key)?))
+    config.name_by(&arguments.names);
+    let name =
+        arguments.captures.first().map_or_else(String::new, |path| path.to_string_lossy().into_owned());
+    let columns = Identity::new(&mut config, vec![SourceNames { first: 0, count: 1, name }])?.columns();
+    Ok((config, arguments.key.as_deref().map_or(Ok(UidKey::default()), config::key)?, columns))
 }
 
 /// Takes all frames through all hops.
@@ -90,7 +96,8 @@ fn run_hops(
 ) -> anyhow::Result<Ended> {
     let decap = Decap::new(config.decap, key);
     let analyse = Arc::new(config.analyse);
-    let worker = || Worker::new(Arc::clone(&analyse), key);
+    let dedup = || config.dedup.deduplicator(workers.into(), secret());
+    let worker = || Worker::new(Arc::clone(&analyse), key).without_duplicates(dedup());
     let mut batch = FrameBatch::default();
     if workers <= 1 {
         let mut hops = Inline::new(decap, worker(), logs);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use weir_analyse::{Busiest, Lane, Tally};
 use weir_ledger::{Account, Count, Reason, StreamAccount};
 use weir_record::Entries;
-use weir_wire::{Packet, Shed, Time, UidKey};
+use weir_spread::Deduplicator;
+use weir_wire::{Packet, Role, Shed, Time, UidKey};
 
 /// A lane, and the accounts of those before it that panicked.
 pub struct Worker {
@@ -16,6 +17,8 @@ pub struct Worker {
     /// What this lane was given since it was made.
     given: Count,
     closed: Closed,
+    /// Leaves out copies of packets that other taps saw, where that is wanted.
+    dedup: Option<Deduplicator>,
 }
 
 /// What a worker leaves behind.
@@ -48,18 +51,28 @@ impl Worker {
     /// With an empty lane.
     pub fn new(config: Arc<weir_analyse::Config>, key: UidKey) -> Self {
         let lane = Lane::new(Arc::clone(&config), key);
-        Self { lane, config, key, given: Count::default(), closed: Closed::default() }
+        Self { lane, config, key, given: Count::default(), closed: Closed::default(), dedup: None }
+    }
+
+    /// This worker, which leaves out copies by `dedup`.
+    #[must_use]
+    pub fn without_duplicates(self, dedup: Option<Deduplicator>) -> Self {
+        Self { dedup, ..self }
     }
 
     /// Analyses `packets`, all of them: one at which the lane panics is lost with the flows of the lane, the rest goes
     /// to a new lane.
     pub fn packets<'a>(&mut self, mut packets: impl Iterator<Item = Packet<'a>>, out: &mut Entries) {
         loop {
-            let (lane, given) = (&mut self.lane, &mut self.given);
+            let (lane, given, dedup) = (&mut self.lane, &mut self.given, &mut self.dedup);
             let work = AssertUnwindSafe(|| {
                 for packet in packets.by_ref() {
                     *given += Count::new(u64::from(packet.head.frames), packet.head.frame_bytes);
-                    lane.packet(&packet, out);
+                    if dedup.as_mut().is_some_and(|dedup| is_copy(dedup, &packet)) {
+                        lane.duplicate(&packet);
+                    } else {
+                        lane.packet(&packet, out);
+                    }
                 }
             });
             match catch_unwind(work) {
@@ -122,6 +135,11 @@ impl Worker {
         self.lane = Lane::new(Arc::clone(&self.config), self.key);
         self.given = Count::default();
     }
+}
+
+/// Whether another tap's copy of `packet` was analysed. Tunnels around packets are each tap's own.
+fn is_copy(dedup: &mut Deduplicator, packet: &Packet<'_>) -> bool {
+    packet.head.role == Role::Innermost && dedup.is_duplicate(packet, packet.head.time)
 }
 
 /// What a lane was given and did not account for before it panicked ends as [`Reason::WorkerPanic`], and the payload in

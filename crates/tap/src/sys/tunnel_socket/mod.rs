@@ -154,6 +154,10 @@ impl TunnelSocket {
             let wire_len = (head + letter.len) as u32;
             let count = Count::one(u64::from(wire_len));
             self.account.enter(count);
+            if !self.options.is_tunnel(bytes) {
+                self.account.drop(Reason::MalformedTunnel, count);
+                continue;
+            }
             if !self.options.wants(bytes) {
                 self.account.drop(Reason::TunnelUnwanted, count);
                 continue;
@@ -189,6 +193,16 @@ impl TunnelSocketOptions {
             // A raw socket of IPv4 hands over the header, one of IPv6 does not (raw(7), ipv6(7)).
             (TunnelProtocol::Gre, IpAddr::V4(_)) => 0,
             (TunnelProtocol::Gre, IpAddr::V6(_)) => ends.write_ip(room, libc::IPPROTO_GRE as u8, letter.len),
+        }
+    }
+
+    /// Whether a datagram has a header of the tunnel at all: what scanners send has not, and shall neither become a connection nor
+    /// spoil that of a tunnel.
+    fn is_tunnel(&self, bytes: &[u8]) -> bool {
+        match self.protocol {
+            TunnelProtocol::Vxlan => VxlanHeader::parse(bytes).is_ok(),
+            TunnelProtocol::Geneve => GeneveHeader::parse(bytes).is_ok(),
+            TunnelProtocol::Gre => true,
         }
     }
 

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use weir_decap::carried::Arrivals;
 use weir_decap::{Decap, Output};
 use weir_ledger::{Account, Count};
 use weir_record::Entries;
@@ -96,6 +97,11 @@ impl Hops {
         self.outbox = None;
     }
 
+    /// Which sequence numbers of tunnels came.
+    pub const fn arrivals(&mut self) -> &mut Arrivals {
+        self.decap.arrivals()
+    }
+
     /// The records so far, and up to which sequence number they are all, unless there will be more of it.
     pub fn records(&mut self) -> (&mut Entries, u64) {
         (&mut self.entries, self.sequence)
@@ -143,6 +149,9 @@ impl Hops {
         }
         self.entries = out.entries;
         self.send(feed, inbox, shared.start);
+        if self.decap.arrivals().is_full() {
+            shared.carried(self.decap.arrivals());
+        }
     }
 
     /// Takes the packets of a frame to their lanes; answers whether a load is large enough to go.
@@ -259,7 +268,9 @@ impl Hops {
         self.decap_closed.merge(&account);
         self.decap_given = Count::default();
         self.decap_panics += 1;
+        let arrivals = std::mem::take(self.decap.arrivals());
         self.decap = Decap::new(self.config.clone(), self.key);
+        *self.decap.arrivals() = arrivals;
     }
 
     /// What it counted.

@@ -37,10 +37,14 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use weir_ledger::{Balance, Hop};
+use weir_log::Columns;
 use weir_tap::{Precision, interfaces};
 use weir_wire::UidKey;
 
+use super::carried::SenderView;
 use super::deliver::Sender;
+use super::identity::{Identity, secret};
 use super::logs::Logs;
 use super::read::write_ledger_into;
 use super::summary::{Grouped, Line};
@@ -79,6 +83,7 @@ pub fn run(arguments: &SenseArguments) -> Exit {
 /// All that is open before the first packet is looked at.
 struct Sensor {
     config: Config,
+    identity: Identity,
     key: UidKey,
     directory: PathBuf,
     logs: Logs,
@@ -95,7 +100,7 @@ type Ledger = (PathBuf, std::fs::File);
 impl Sensor {
     /// Opens everything, then drops root.
     fn prepare(arguments: &SenseArguments) -> Result<Self, (anyhow::Error, Exit)> {
-        let (config, key) = settings(arguments).map_err(|error| (error, Exit::Usage))?;
+        let (mut config, key) = settings(arguments).map_err(|error| (error, Exit::Usage))?;
         let workers = match config.sense.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => usize::from(workers),
@@ -105,18 +110,24 @@ impl Sensor {
             .transpose()
             .map_err(|error| (error, Exit::Usage))?;
         let (stop, signals) = listen().context("cannot listen for signals").map_err(|e| (e, Exit::Bug))?;
-        let opened = sources::open(&config.sense, &config.decap, workers).map_err(|e| (e, Exit::Capture))?;
+        config.sense.ports(&mut config.decap);
+        let mut opened =
+            sources::open(&config.sense, &config.decap, workers).map_err(|e| (e, Exit::Capture))?;
+        let names = std::mem::take(&mut opened.taps);
+        let identity = Identity::new(&mut config, names).map_err(|error| (error, Exit::Usage))?;
         let (directory, control) = places(&config, account.is_some());
         let ledger = arguments.ledger.as_deref().map(open_ledger).transpose().map_err(|e| (e, Exit::Logs))?;
-        let logs = make_logs(&directory, &config, account.as_ref()).map_err(|error| (error, Exit::Logs))?;
+        let logs = make_logs(&directory, &config, identity.columns(), account.as_ref())
+            .map_err(|error| (error, Exit::Logs))?;
         let control = Control::open(&control, account.as_ref()).map_err(|error| (error, Exit::Usage))?;
         settle(&directory, &config, account.as_ref()).map_err(|error| (error, Exit::Logs))?;
-        Ok(Self { config, key, directory, logs, ledger, control, opened, signals, stop })
+        Ok(Self { config, identity, key, directory, logs, ledger, control, opened, signals, stop })
     }
 
     /// Works until told to stop.
     fn run(self, arguments: &SenseArguments) -> Exit {
-        let Self { config, key, directory, logs, ledger, control, opened, mut signals, stop } = self;
+        let Self { config, identity, key, directory, logs, ledger, control, opened, mut signals, stop } =
+            self;
         if !arguments.quiet {
             let (all, workers) = (opened.names.join(", "), opened.sources.len());
             tell(&format!("listening on {all} with {workers} workers, logs in {}", directory.display()));
@@ -146,7 +157,11 @@ impl Sensor {
         while !stop.load(Ordering::Relaxed) && !threads.workers.iter().all(JoinHandle::is_finished) {
             for signal in signals.pending() {
                 if signal == SIGHUP {
-                    tell("reloading is not possible yet; restart to change the configuration");
+                    match identity.reload() {
+                        Ok(true) => tell("the names of taps and tenants were read again"),
+                        Ok(false) => tell("there is no file of tenants to be read again"),
+                        Err(error) => complain(&error.context("the former names go on")),
+                    }
                 }
             }
             if shared.makes_progress(now()) {
@@ -190,9 +205,7 @@ fn open_ledger(path: &Path) -> anyhow::Result<Ledger> {
 fn settings(arguments: &SenseArguments) -> anyhow::Result<(Config, UidKey)> {
     let mut config = Config::usual(arguments.config.as_deref())?;
     config.verify_checksums(arguments.checksums == Some(Checksums::Verify));
-    if let Some(by) = arguments.tenant_by {
-        config.tenant_by(by);
-    }
+    config.name_by(&arguments.names);
     config.sense.change(arguments);
     let key = given(&config.sense.key_file).map_or(Ok(UidKey::default()), key_in)?;
     Ok((config, key))
@@ -222,10 +235,11 @@ fn places(config: &Config, as_root: bool) -> (PathBuf, PathBuf) {
 fn make_logs(
     directory: &Path,
     config: &Config,
+    columns: Option<Arc<Columns>>,
     account: Option<&privileges::Account>,
 ) -> anyhow::Result<Logs> {
     let is_new = !directory.exists();
-    let logs = Logs::create(directory, config.sense.format)?.going_on();
+    let logs = Logs::create(directory, config.sense.format, columns)?.going_on();
     if let Some(account) = account.filter(|_| is_new) {
         account.own(directory)?;
     }
@@ -268,11 +282,12 @@ fn start(
         balance,
         logged: Mutex::default(),
         rotate: AtomicBool::new(false),
+        carried: Mutex::default(),
     });
-    let analyse = Arc::new(config.analyse);
+    let (analyse, secret) = (Arc::new(config.analyse), secret());
     let (queue, deliveries) = sync_channel(DELIVERIES * count);
     let thread = |name: String| std::thread::Builder::new().name(name);
-    let format = logs.format();
+    let style = logs.style().clone();
     let rotation = config.sense.rotation();
     let (stats, capture_loss) = (config.sense.stats, config.sense.capture_loss);
     let (done, emptied): (Vec<_>, Vec<_>) = (0..count).map(|_| sync_channel(DELIVERIES)).unzip();
@@ -285,8 +300,10 @@ fn start(
     let mut workers = Vec::new();
     let ends = exchange::between(count)?;
     for (index, ((sources, ends), emptied)) in sources.into_iter().zip(ends).zip(emptied).enumerate() {
-        let worker = Worker::new(Arc::clone(&analyse), key);
-        let (config, sender) = (config.decap.clone(), Sender::new(index, format, queue.clone(), emptied));
+        let dedup = config.dedup.deduplicator(count, secret);
+        let worker = Worker::new(Arc::clone(&analyse), key).without_duplicates(dedup);
+        let (config, sender) =
+            (config.decap.clone(), Sender::new(index, style.clone(), queue.clone(), emptied));
         let meter = Meter::new(index, stats, capture_loss, shared.start);
         let parts = Parts { index, sources, config, key, worker, ends, sender, meter, shed_above };
         let (shared, cpu) = (Arc::clone(&shared), pinned(index, count, &cpus));
@@ -315,6 +332,15 @@ fn pinned(index: usize, workers: usize, cpus: &[usize]) -> Option<CpuSet> {
     set.set(cpu).ok().map(|()| set)
 }
 
+/// The ledger's file.
+#[derive(serde::Serialize)]
+struct Full<'a> {
+    #[serde(flatten)]
+    balance: &'a Balance,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    senders: Vec<SenderView>,
+}
+
 /// The summary, the ledger, and what they mean for the exit code.
 fn report(
     quiet: bool,
@@ -327,11 +353,13 @@ fn report(
     for place in &shared.status {
         status.merge(&place.lock().unwrap_or_else(PoisonError::into_inner));
     }
+    status.senders = shared.senders();
     let balance = status.balance();
+    let full = Full { balance: &balance, senders: status.senders.view() };
     if !quiet {
         tell(&summary(directory, &status, written.as_ref()));
     }
-    if let Some(Err(error)) = ledger.map(|(path, file)| write_ledger_into(file, &path, &balance)) {
+    if let Some(Err(error)) = ledger.map(|(path, file)| write_ledger_into(file, &path, &full)) {
         complain(&error);
         return Exit::Logs;
     }
@@ -369,6 +397,9 @@ fn summary(directory: &Path, status: &Status, written: Option<&Written>) -> Stri
     let _ = writeln!(text, "\nledger: {}", if balances { "balances" } else { "DOES NOT BALANCE" });
     for hop in &balance.hops {
         let _ = writeln!(text, "  {:8}{}", hop.hop.name(), Line(&hop.account));
+        if hop.hop == Hop::Carried {
+            let _ = write!(text, "{}", status.senders);
+        }
     }
     text.pop();
     text

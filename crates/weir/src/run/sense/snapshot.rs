@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use weir_analyse::busiest::{Busiest, SECONDS};
 use weir_ledger::{Account, Count, Reason, StreamAccount};
 
+use super::super::carried::SenderView;
 use super::status::{SourceStatus, Status};
 use super::worker::Shared;
 
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub evicted: u64,
     /// How often analysis panicked and was begun anew.
     pub panics: u64,
+    /// Who numbers what he sends (ERSPAN, GRE, taps of weir), and what of it came.
+    pub senders: Vec<SenderView>,
     /// Each log that was begun.
     pub logs: Vec<LogSnapshot>,
     /// Who and what has most of the traffic.
@@ -175,6 +178,7 @@ impl Snapshot {
             workers.push(WorkerSnapshot::of(worker, &status, since(told).as_secs_f64()));
             all.merge(&status);
         }
+        all.senders = shared.senders();
         let logs = shared.logged.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -188,6 +192,7 @@ impl Snapshot {
             panics: all.closed.panics,
             workers,
             sources,
+            senders: all.senders.view(),
             logs,
             busiest: BusiestSnapshot::of(&all.busiest),
         }

@@ -10,6 +10,7 @@ use weir_tap::{
 };
 use wildmatch::WildMatch;
 
+use super::super::names::SourceNames;
 use super::kernel;
 use crate::cli::sense::{Balance, Capture};
 use crate::cli::sources::{Direction, Timestamps};
@@ -24,6 +25,8 @@ pub struct Opened {
     pub sources: Sources,
     /// What a user calls them.
     pub names: Vec<String>,
+    /// The numbers of their taps.
+    pub taps: Vec<SourceNames>,
     /// Whether packets of one flow may come from several sources.
     pub mixed: bool,
 }
@@ -51,12 +54,12 @@ pub fn open(config: &SenseConfig, decap: &weir_decap::Config, workers: usize) ->
     if config.gre {
         let mut options = TunnelSocketOptions::new(TunnelProtocol::Gre);
         options.identifiers.clone_from(&config.identifiers);
-        options.tap = opening.taps(1)?;
+        options.tap = opening.taps(1, "gre")?;
         opening.add_anywhere(Box::new(TunnelSocket::open(&options)?));
     }
     for url in &config.pcap_over_ip {
         let mut options = PcapOverIpOptions::new(url.parse()?);
-        options.first_tap = opening.taps(SENDERS)?;
+        options.first_tap = opening.taps(SENDERS, url)?;
         opening.add_anywhere(Box::new(PcapOverIp::open(options)?));
     }
     ensure!(
@@ -65,12 +68,13 @@ pub fn open(config: &SenseConfig, decap: &weir_decap::Config, workers: usize) ->
          or a tunnel (--vxlan, --geneve, --gre), or write them into /etc/weir/weir.toml"
     );
     let mixed = opening.names.len() > 1 || opening.blind;
-    Ok(Opened { sources: opening.sources, names: opening.names, mixed })
+    Ok(Opened { sources: opening.sources, names: opening.names, taps: opening.taps, mixed })
 }
 
 struct Opening {
     sources: Sources,
     names: Vec<String>,
+    taps: Vec<SourceNames>,
     next_tap: u16,
     /// The worker that has the next source of which there is only one.
     next_worker: usize,
@@ -86,6 +90,7 @@ impl Opening {
         Self {
             sources,
             names: Vec::new(),
+            taps: Vec::new(),
             next_tap: 0,
             next_worker: 0,
             next_feed: 0,
@@ -106,8 +111,10 @@ impl Opening {
         steering
     }
 
-    fn taps(&mut self, count: u16) -> anyhow::Result<u16> {
+    /// Numbers for the taps of the source that a user calls `name`.
+    fn taps(&mut self, count: u16, name: &str) -> anyhow::Result<u16> {
         let first = self.next_tap;
+        self.taps.push(SourceNames { first, count, name: name.to_owned() });
         self.next_tap = first.checked_add(count).context("there are more than 65535 taps")?;
         Ok(first)
     }
@@ -133,7 +140,7 @@ impl Opening {
             return self.queues(config, name);
         }
         let mut options = ring_options(config, name);
-        options.tap = self.taps(1)?;
+        options.tap = self.taps(1, name)?;
         let mode = match config.balance {
             Balance::Lanes | Balance::Nics => None,
             Balance::Fanout => Some(FanoutMode::Program(self.steering().for_frames())),
@@ -181,7 +188,7 @@ impl Opening {
         let mut options = TunnelSocketOptions::new(protocol);
         options.address = address_of(address, options.address.port())?;
         options.identifiers.clone_from(&config.identifiers);
-        options.tap = self.taps(1)?;
+        options.tap = self.taps(1, &options.name())?;
         self.names.push(options.name());
         let inside = match protocol {
             TunnelProtocol::Geneve => Tunnel::Geneve,

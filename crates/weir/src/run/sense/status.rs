@@ -6,6 +6,7 @@ use weir_analyse::Busiest;
 use weir_ledger::{Account, Balance, Count, Hop};
 use weir_tap::Losses;
 
+use super::super::carried::Senders;
 use super::super::worker::Closed;
 
 /// What a worker tells of itself, ten times a second.
@@ -23,6 +24,8 @@ pub struct Status {
     pub flows: usize,
     /// What was lost before its sources, as the kernel says.
     pub losses: Losses,
+    /// Of all workers together: who numbers what he sends.
+    pub senders: Senders,
     /// Each of its sources.
     pub sources: Vec<SourceStatus>,
     /// Who and what has most of the traffic of its lane.
@@ -64,6 +67,9 @@ impl Status {
     /// The ledger, hop by hop.
     pub fn balance(&self) -> Balance {
         let mut balance = Balance::default();
+        if let Some(carried) = self.senders.account(&self.tap) {
+            balance.add(Hop::Carried, &carried);
+        }
         balance.add(Hop::Tap, &self.tap);
         balance.add(Hop::Decap, &self.decap);
         balance.add(Hop::Spread, &self.spread);

@@ -11,15 +11,17 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use weir_decap::carried::{Arrivals, Carried};
 use weir_ledger::{Count, Reason};
 use weir_spread::Shedder;
 use weir_tap::{FrameBatch, LiveSource, Precision, Received};
 use weir_wire::{Interval, Time, UidKey};
 
+use super::super::carried::Senders;
 use super::super::complain;
 use super::super::deliver::Sender;
 use super::super::worker::Worker;
@@ -59,6 +61,22 @@ pub struct Shared {
     pub logged: Mutex<Vec<LogSnapshot>>,
     /// Set when logs shall be rotated now.
     pub rotate: AtomicBool,
+    /// Which sequence numbers of tunnels came, to all workers.
+    pub carried: Mutex<Carried>,
+}
+
+impl Shared {
+    /// Who numbers what he sends, and what of it was lost on the way.
+    pub fn senders(&self) -> Senders {
+        Senders::from(&*self.carried.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes over what a worker noted.
+    pub fn carried(&self, arrivals: &mut Arrivals) {
+        if !arrivals.is_empty() {
+            self.carried.lock().unwrap_or_else(PoisonError::into_inner).merge(arrivals);
+        }
+    }
 }
 
 impl Shared {
@@ -84,6 +102,7 @@ impl Shared {
             balance: String::new(),
             logged: Mutex::default(),
             rotate: AtomicBool::new(false),
+            carried: Mutex::default(),
         }
     }
 }
@@ -300,6 +319,7 @@ impl Thread {
         status.tap.enter(lost);
         status.tap.drop(Reason::KernelDropped, lost);
         self.hops.status(&mut status);
+        self.shared.carried(self.hops.arrivals());
         if let Some(place) = self.shared.status.get(self.index) {
             // Whoever panicked with the lock has left a status that is about to be replaced.
             place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone_from(&status);
