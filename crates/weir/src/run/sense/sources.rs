@@ -168,7 +168,7 @@ impl Opening {
 
     /// Opens an AF_XDP socket for each queue of an interface.
     fn queues(&mut self, config: &SenseConfig, name: &str) -> anyhow::Result<()> {
-        let tap = self.taps(1)?;
+        let tap = self.taps(1, name)?;
         let sockets = kernel::xdp(config, &self.steering(), name, tap)?;
         // The network card knows its own hash, which need not be that of the innermost flow.
         self.blind |= sockets.len() > 1;
