@@ -309,9 +309,14 @@ mod tests {
         let serve = std::thread::spawn(move || {
             for status in ["200 OK", "503 Service Unavailable"] {
                 let (mut socket, _) = listener.accept().unwrap();
-                let mut request = [0; 1024];
-                let read = socket.read(&mut request).unwrap();
-                assert!(request[..read].starts_with(b"GET /healthz HTTP/1.1"));
+                // To its end: a socket that is closed with bytes unread resets the connection.
+                let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+                while !request.ends_with(b"\r\n\r\n") {
+                    let read = socket.read(&mut piece).unwrap();
+                    assert!(read > 0, "{request:?}");
+                    request.extend_from_slice(&piece[..read]);
+                }
+                assert!(request.starts_with(b"GET /healthz HTTP/1.1"));
                 write!(socket, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                     .unwrap();
             }
@@ -319,7 +324,8 @@ mod tests {
         let target: Target = "vxlan://127.0.0.1?vni=7".parse().unwrap();
         let probe = Probe::new(&target, &Check::Http(port, PAGE.into())).unwrap().unwrap();
         assert!(probe.ask().is_ok());
-        assert!(probe.ask().unwrap_err().to_string().contains("503"));
+        let error = format!("{:#}", probe.ask().unwrap_err());
+        assert!(error.contains("503"), "{error}");
         serve.join().unwrap();
         let probe = Probe::new(&target, &Check::Tcp(port)).unwrap().unwrap();
         assert!(probe.ask().is_err());
