@@ -1,10 +1,10 @@
 //! What an analyser knows of its connection, and where it says what it found.
 
-use weir_record::{Entries, Entry, Text};
+use weir_record::{Entries, Entry, Name, Text, Tunnel};
 use weir_wire::{ConnId, Time, Uid, UidKey};
 
 use crate::Config;
-use crate::detect::Expected;
+use crate::detect::{Expected, Proxy};
 use crate::file::Files;
 use crate::protocol::{Kind, http};
 
@@ -197,6 +197,19 @@ impl Context<'_> {
     /// `rest` bytes of this call.
     pub fn hand_over(&mut self, to: Option<Kind>, rest: usize) {
         self.verdict.hand_over = Some(HandOver { to, rest });
+    }
+
+    /// The client opens a tunnel through the responder. All of its tunnels through that are one: hence no port.
+    pub fn tunnel_through(&mut self, proxy: Proxy) {
+        if !self.expected.tunnel_is_new(self.now, &self.connection.id, proxy) {
+            return;
+        }
+        let id = ConnId { orig_p: 0, ..self.connection.id };
+        let tunnel_type = Name(match proxy {
+            Proxy::Http => "Tunnel::HTTP",
+            Proxy::Socks => "Tunnel::SOCKS",
+        });
+        self.emit(Tunnel { ts: self.now, uid: None, id, tunnel_type, action: Name("Tunnel::DISCOVER") });
     }
 
     /// Whether the address of `side` is in the local networks.

@@ -5,6 +5,7 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use weir_record::Text;
 use weir_wire::{Address, ConnId, Interval, Time};
 
 use crate::protocol::Kind;
@@ -13,6 +14,8 @@ use crate::protocol::Kind;
 const MAX_EXPECTED: usize = 65_536;
 /// How long one is expected.
 const LIFETIME: Interval = Interval::from_secs(300);
+/// How long a tunnel through a proxy is remembered (Zeek: `Tunnel::expiration_interval`).
+const TUNNEL_LIFETIME: Interval = Interval::from_secs(3600);
 
 /// Who connects to whom: originator, responder and its port.
 type Key = (Address, Address, u16);
@@ -20,29 +23,83 @@ type Key = (Address, Address, u16);
 /// The connections that are expected on a lane.
 #[derive(Default)]
 pub struct Expected {
-    table: HashMap<Key, (Kind, Time), RandomState>,
+    table: HashMap<Key, Announced, RandomState>,
+    proxies: HashMap<(Key, Proxy), Time, RandomState>,
+}
+
+/// What was announced.
+struct Announced {
+    kind: Kind,
+    until: Time,
+    /// The name of the file that will come.
+    name: Option<Text>,
+}
+
+/// What opens tunnels.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Proxy {
+    /// HTTP's CONNECT.
+    Http,
+    /// SOCKS.
+    Socks,
 }
 
 impl Expected {
     /// A connection that `by` announces at `now`: `from` will connect to `port` of `to`, for an analyser of `kind`.
     pub fn announce(&mut self, now: Time, by: &ConnId, from: Address, to: (Address, u16), kind: Kind) {
+        self.insert(now, by, from, to, Announced { kind, until: now + LIFETIME, name: None });
+    }
+
+    /// The same, for a file of that name.
+    pub fn announce_file(
+        &mut self,
+        now: Time,
+        by: &ConnId,
+        from: Address,
+        to: (Address, u16),
+        kind: Kind,
+        name: Text,
+    ) {
+        self.insert(now, by, from, to, Announced { kind, until: now + LIFETIME, name: Some(name) });
+    }
+
+    fn insert(&mut self, now: Time, by: &ConnId, from: Address, to: (Address, u16), what: Announced) {
         let (to, port) = to;
         let hosts = [by.orig_h, by.resp_h];
         if !(hosts == [from, to] || hosts == [to, from]) {
             return;
         }
         if self.table.len() >= MAX_EXPECTED {
-            self.table.retain(|_, (_, until)| *until > now);
+            self.table.retain(|_, known| known.until > now);
         }
         if self.table.len() < MAX_EXPECTED {
-            self.table.insert((from, to, port), (kind, now + LIFETIME));
+            self.table.insert((from, to, port), what);
         }
     }
 
     /// The analyser that was announced for the connection `id` that begins at `now`.
     pub fn find(&self, now: Time, id: &ConnId) -> Option<Kind> {
-        let (kind, until) = self.table.get(&(id.orig_h, id.resp_h, id.resp_p))?;
-        (*until > now).then_some(*kind)
+        let known = self.table.get(&(id.orig_h, id.resp_h, id.resp_p))?;
+        (known.until > now).then_some(known.kind)
+    }
+
+    /// The name of the file that was announced for the connection `id`.
+    pub fn file_name(&self, id: &ConnId) -> Option<Text> {
+        self.table.get(&(id.orig_h, id.resp_h, id.resp_p))?.name.clone()
+    }
+
+    /// Whether the tunnel that the connection `id` opens at `now` is not known yet: all tunnels of one client through one proxy
+    /// are one, as long as it is not idle for [`TUNNEL_LIFETIME`].
+    pub fn tunnel_is_new(&mut self, now: Time, id: &ConnId, proxy: Proxy) -> bool {
+        let key = ((id.orig_h, id.resp_h, id.resp_p), proxy);
+        if self.proxies.len() >= MAX_EXPECTED && !self.proxies.contains_key(&key) {
+            self.proxies.retain(|_, seen| now.since(*seen) < TUNNEL_LIFETIME);
+            if self.proxies.len() >= MAX_EXPECTED {
+                return true;
+            }
+        }
+        let before = self.proxies.insert(key, now);
+        before.is_none_or(|seen| now.since(seen) >= TUNNEL_LIFETIME)
     }
 
     /// The connection `id` is over: no other is expected in its place.

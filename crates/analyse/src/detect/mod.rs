@@ -11,13 +11,11 @@ mod ports;
 mod signature;
 #[cfg(test)]
 mod tests;
-mod upgrade;
 
-pub use self::expected::Expected;
+pub use self::expected::{Expected, Proxy};
 pub use self::ports::is_likely_server_port;
 
 use self::buffer::{Beginning, Datagrams, Event, Outcome};
-use self::upgrade::Upgrade;
 use weir_record::Text;
 
 use crate::context::{Context, HandOver, Side, Transport, Verdict, Violation};
@@ -49,8 +47,6 @@ pub struct Detection {
     /// Those that wait for the end of the connection.
     retired: Vec<Attached>,
     probe: Probe,
-    /// TLS may begin later.
-    upgrade: Option<Upgrade>,
     /// What follows on the connection is a connection of its own.
     nested: Option<Box<Self>>,
     /// Bytes of both sides so far, unseen ones too.
@@ -103,8 +99,7 @@ impl Detection {
     pub fn new(cx: &Context<'_>) -> Self {
         let connection = &cx.connection;
         let port = connection.id.resp_p;
-        let upgrade = Upgrade::at_port(port).filter(|_| connection.transport == Transport::Tcp);
-        let mut this = Self { probe: Probe::new(connection.transport), upgrade, ..Self::default() };
+        let mut this = Self { probe: Probe::new(connection.transport), ..Self::default() };
         for kind in ports::expected(connection.transport, port) {
             this.attach(*kind);
         }
@@ -138,7 +133,6 @@ impl Detection {
     /// The connection is over.
     pub fn finish(&mut self, cx: &mut Context<'_>) {
         self.probe = Probe::Over;
-        self.upgrade = None;
         // What is inside, or came later, ends first, as in Zeek: analysers may share a log.
         if let Some(mut nested) = self.nested.take() {
             nested.finish(cx);
@@ -156,7 +150,6 @@ impl Detection {
     pub fn wants_payload(&self) -> bool {
         !self.active.is_empty()
             || !matches!(self.probe, Probe::Over)
-            || self.upgrade.is_some()
             || self.nested.as_ref().is_some_and(|nested| nested.wants_payload())
     }
 
@@ -174,9 +167,6 @@ impl Detection {
         // What is nested by this very event gets only what is left for it.
         let was_nested = self.nested.is_some();
         self.probe(cx, side, event);
-        if let (Side::Orig, Event::Data(bytes)) = (side, event) {
-            self.watch(bytes);
-        }
         let mut index = 0;
         for _ in 0..self.active.len() {
             let step = self.call(cx, index, side, event);
@@ -205,7 +195,6 @@ impl Detection {
             Outcome::Found(kind) => kind,
         };
         let probe = std::mem::take(&mut self.probe);
-        self.upgrade = None;
         if !self.attach(kind) {
             return;
         }
@@ -217,20 +206,6 @@ impl Detection {
                     stays = self.call(cx, index, side, event).stays;
                 }
             });
-        }
-    }
-
-    /// Looks for TLS that begins later: its analyser gets what comes from here on.
-    fn watch(&mut self, bytes: &[u8]) {
-        let Some(upgrade) = &mut self.upgrade else { return };
-        match upgrade.look(bytes) {
-            Some(false) => {}
-            Some(true) => {
-                self.upgrade = None;
-                self.probe = Probe::Over;
-                self.attach(Kind::Ssl);
-            }
-            None => self.upgrade = None,
         }
     }
 

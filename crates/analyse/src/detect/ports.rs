@@ -14,7 +14,11 @@ pub const fn expected(transport: Transport, port: u16) -> &'static [Kind] {
             25 | 587 => &[Kind::Smtp],
             53 => &[Kind::Dns],
             79 => &[Kind::Finger],
-            80 | 81 | 631 | 1080 | 3128 | 8000 | 8080 | 8888 => &[Kind::Http],
+            1080 => &[Kind::Http, Kind::Socks],
+            143 => &[Kind::Imap],
+            5222 | 5269 => &[Kind::Xmpp],
+            6666..=6669 => &[Kind::Irc],
+            80 | 81 | 631 | 3128 | 8000 | 8080 | 8888 => &[Kind::Http],
             88 => &[Kind::KerberosTcp],
             110 => &[Kind::Pop3],
             135 => &[Kind::DceRpc],
@@ -36,6 +40,8 @@ pub const fn expected(transport: Transport, port: u16) -> &'static [Kind] {
             88 => &[Kind::Kerberos],
             123 => &[Kind::Ntp],
             161 | 162 => &[Kind::Snmp],
+            389 => &[Kind::LdapUdp],
+            3389 => &[Kind::RdpUdp],
             443 => &[Kind::Dtls, Kind::Quic],
             514 => &[Kind::Syslog],
             1812 => &[Kind::Radius],
@@ -58,11 +64,9 @@ pub const fn is_likely_server_port(transport: Transport, port: u16) -> bool {
         return true;
     }
     match transport {
-        // IMAP, XMPP, IRC.
-        Transport::Tcp => matches!(port, 143 | 5222 | 5269 | 6666..=6669),
-        // LDAP, GTP, RDP, Teredo, VXLAN, AYIYA, Geneve.
-        Transport::Udp => matches!(port, 389 | 2123 | 2152 | 3389 | 3544 | 4789 | 5072 | 6081),
-        Transport::Icmp | Transport::Unknown => false,
+        // GTP, Teredo, VXLAN, AYIYA, Geneve.
+        Transport::Udp => matches!(port, 2123 | 2152 | 3544 | 4789 | 5072 | 6081),
+        Transport::Tcp | Transport::Icmp | Transport::Unknown => false,
     }
 }
 

@@ -70,7 +70,7 @@ const fn both(kind: Kind, orig: Matcher, resp: Matcher) -> Rule {
 }
 
 /// The protocols over streams that are told by their first bytes; of several that match, the first counts.
-pub const RULES: [Rule; 16] = [
+pub const RULES: [Rule; 25] = [
     orig(Kind::Http, http_client),
     resp(Kind::Http, http_server),
     orig(Kind::Ssl, tls),
@@ -87,6 +87,15 @@ pub const RULES: [Rule; 16] = [
     resp(Kind::Smb, smb),
     orig(Kind::DceRpc, dce_rpc),
     resp(Kind::DceRpc, dce_rpc),
+    both(Kind::LdapTcp, ldap_client, |bytes| matches(bytes, &[is(0x30)])),
+    orig(Kind::Mqtt, mqtt),
+    both(Kind::Irc, irc_client, irc_server),
+    both(Kind::Socks, socks4_client, socks4_server),
+    both(Kind::Socks, socks4_server, socks4_client),
+    both(Kind::Socks, socks5_client, socks5_server),
+    orig(Kind::Xmpp, xmpp),
+    resp(Kind::Xmpp, xmpp),
+    resp(Kind::Mqtt, mqtt),
 ];
 
 /// A client or a server of TLS.
@@ -175,6 +184,116 @@ fn dce_rpc(bytes: &[u8]) -> Answer {
     begin(3).or(begin(7))
 }
 
+/// The head of a message of LDAP, and which operation it asks for.
+fn ldap_client(bytes: &[u8]) -> Answer {
+    const OPERATIONS: [u8; 8] = [0x4a, 0x60, 0x63, 0x66, 0x68, 0x6c, 0x6e, 0x77];
+    let answer = |byte: Option<&u8>, fits: &dyn Fn(u8) -> bool| match byte {
+        None => Answer::More,
+        Some(byte) if fits(*byte) => Answer::Yes,
+        Some(_) => Answer::No,
+    };
+    let length = bytes.get(1).copied().unwrap_or_default();
+    let at = if length < 0x80 { 2 } else { 2 + usize::from(length & 0x7f) };
+    let number = bytes.get(at + 1).copied().unwrap_or_default();
+    answer(bytes.first(), &|b| b == 0x30)
+        .and(answer(bytes.get(1), &|b| matches!(b, 5..=0x7f | 0x81..=0x84)))
+        .and(answer(bytes.get(at), &|b| b == 2))
+        .and(answer(bytes.get(at + 1), &|b| matches!(b, 1..=4)))
+        .and(answer(bytes.get(at + 2 + usize::from(number)), &|b| OPERATIONS.contains(&b)))
+}
+
+/// The name of the protocol, behind the head of a CONNECT.
+fn mqtt(bytes: &[u8]) -> Answer {
+    let beginning = bytes.get(..9).unwrap_or(bytes);
+    match memchr::memmem::find(beginning, b"MQ") {
+        Some(at) if at >= 4 => Answer::Yes,
+        _ if bytes.len() < 9 => Answer::More,
+        _ => Answer::No,
+    }
+}
+
+/// Somebody who gives a nickname and a name, in whatever order.
+fn irc_client(bytes: &[u8]) -> Answer {
+    let says = |word: &[u8]| {
+        let begins = |line: &[u8]| {
+            let line = line.trim_ascii_start();
+            line.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+        };
+        bytes
+            .split_inclusive(|b| matches!(b, b'\r' | b'\n'))
+            .any(|line| begins(line) && line.ends_with(b"\n") || begins(line) && line.ends_with(b"\r"))
+    };
+    if says(b"NICK ") && says(b"USER ") { Answer::Yes } else { Answer::More }
+}
+
+/// A reply with a number, in the first or second line.
+fn irc_server(bytes: &[u8]) -> Answer {
+    let is_reply = |line: &[u8]| {
+        let behind = match line.first() {
+            Some(b':') => memchr::memchr(b' ', line).and_then(|at| line.get(at + 1..)).unwrap_or_default(),
+            _ => line,
+        };
+        matches!(behind, [a, b, c, b' ', ..] if [a, b, c].iter().all(|d| d.is_ascii_digit()))
+    };
+    if bytes.splitn(3, |b| *b == b'\n').take(2).any(is_reply) {
+        return Answer::Yes;
+    }
+    if memchr::memchr_iter(b'\n', bytes).count() < 2 { Answer::More } else { Answer::No }
+}
+
+/// A request of SOCKS 4, with a name of at most 32 bytes.
+fn socks4_client(bytes: &[u8]) -> Answer {
+    const MAX: usize = 35;
+    let name = bytes.get(2..bytes.len().min(MAX)).unwrap_or_default();
+    let rest = if name.contains(&0) {
+        Answer::Yes
+    } else if bytes.len() < MAX {
+        Answer::More
+    } else {
+        Answer::No
+    };
+    matches(bytes, &[is(4), Want::In(1, 2)]).and(rest)
+}
+
+fn socks4_server(bytes: &[u8]) -> Answer {
+    matches(bytes, &[is(0), Want::In(0x5a, 0x5d)])
+}
+
+/// Ways to log in that SOCKS 5 has.
+fn socks5_client(bytes: &[u8]) -> Answer {
+    matches(bytes, &[is(5), ANY, Want::In(0, 2)])
+}
+
+/// The way that the server chose.
+fn socks5_server(bytes: &[u8]) -> Answer {
+    matches(bytes, &[is(5), is(0)]).or(matches(bytes, &[is(5), is(1), Want::In(0, 2)]))
+}
+
+/// A stream of XMPP is opened.
+fn xmpp(bytes: &[u8]) -> Answer {
+    const OPENS: &[u8] = b"<stream:stream ";
+    const DECLARES: &[u8] = b"<?xml";
+    let begins = |bytes: &[u8], word: &[u8]| {
+        word.get(..bytes.len().min(word.len())).is_some_and(|w| bytes.starts_with(w))
+    };
+    let mut rest = bytes;
+    if begins(bytes, DECLARES) {
+        let Some(end) = memchr::memmem::find(bytes, b"?>") else { return Answer::More };
+        rest = bytes.get(end + 2..).unwrap_or_default();
+    }
+    let rest = rest.trim_ascii_start();
+    if !begins(rest, OPENS) {
+        return Answer::No;
+    }
+    let end = memchr::memchr(b'>', rest);
+    let tag = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+    match memchr::memmem::find(tag, b"xmlns='jabber:") {
+        Some(_) => Answer::Yes,
+        None if end.is_some() => Answer::No,
+        None => Answer::More,
+    }
+}
+
 /// A connection request or its confirmation, in a TPKT.
 fn rdp(bytes: &[u8]) -> Answer {
     const REQUEST: &[Want] = &[is(3), is(0), is(0), ANY, ANY, is(0xe0)];
@@ -209,11 +328,6 @@ fn matches(bytes: &[u8], wanted: &[Want]) -> Answer {
     Answer::Yes
 }
 
-/// Whether `bytes` begin with a ClientHello in a TLS record.
-pub fn is_tls_client(bytes: &[u8]) -> bool {
-    tls_client(bytes) == Answer::Yes
-}
-
 /// A ClientHello in a TLS record.
 fn tls_client(bytes: &[u8]) -> Answer {
     const HELLO: &[Want] =
@@ -244,7 +358,46 @@ pub fn datagram(bytes: &[u8]) -> Option<Kind> {
     if is_dtls_client(bytes) {
         return Some(Kind::Dtls);
     }
+    if is_dhcp(bytes) {
+        return Some(Kind::Dhcp);
+    }
+    if is_sip_reply(bytes) {
+        return Some(Kind::Sip);
+    }
+    if is_rdp_udp(bytes) {
+        return Some(Kind::RdpUdp);
+    }
+    if is_kerberos(bytes) {
+        return Some(Kind::Kerberos);
+    }
     is_quic_initial(bytes).then_some(Kind::Quic)
+}
+
+/// Whether the cookie of DHCP stands in the first line of a datagram.
+fn is_dhcp(datagram: &[u8]) -> bool {
+    let line = datagram.split(|b| *b == b'\n').next().unwrap_or_default();
+    memchr::memmem::find(line, &[0x63, 0x82, 0x53, 0x63]).is_some()
+}
+
+/// Whether a datagram begins with the status of a reply of SIP.
+fn is_sip_reply(datagram: &[u8]) -> bool {
+    matches!(datagram, [b'S', b'I', b'P', b'/', major, b'.', minor, b' ', a, b, c, b' ', ..]
+        if [major, minor, a, b, c].iter().all(|d| d.is_ascii_digit()))
+}
+
+/// Whether a datagram asks for RDP over UDP: it is as long as may be, and acknowledges nothing.
+fn is_rdp_udp(datagram: &[u8]) -> bool {
+    const LENGTH: usize = 1232;
+    datagram.len() == LENGTH && matches!(datagram, [0xff, 0xff, 0xff, 0xff, _, _, _, 1, ..])
+}
+
+/// Whether a datagram has a TGS-REQ in it, version 5.
+fn is_kerberos(datagram: &[u8]) -> bool {
+    const VERSION: &[u8] = &[0xa1, 3, 2, 5];
+    memchr::memmem::find_iter(datagram, VERSION).any(|at| {
+        let byte = |before: usize| at.checked_sub(before).and_then(|at| datagram.get(at));
+        byte(8) == Some(&0x6c) && byte(4) == Some(&0x30)
+    })
 }
 
 /// Whether a datagram begins with an Initial packet of QUIC, version 1 or 2.

@@ -8,6 +8,7 @@ pub mod dce_rpc;
 pub mod dns;
 pub mod ftp;
 pub mod http;
+pub mod irc;
 pub mod little;
 pub mod mime;
 pub mod pop3;
@@ -17,6 +18,7 @@ pub mod recognise;
 pub mod security;
 pub mod smb;
 pub mod smtp;
+pub mod socks;
 pub mod ssh;
 pub mod ssl;
 #[cfg(test)]
@@ -174,6 +176,20 @@ protocols! {
     Smb(smb::Smb) = "SMB" / "smb";
     /// DCE-RPC.
     DceRpc(dce_rpc::DceRpc) = "DCE_RPC" / "dce_rpc";
+    /// IRC.
+    Irc(irc::Irc) = "IRC" / "irc";
+    /// IRC, a connection for a file.
+    IrcData(irc::IrcData) = "IRC_DATA" / "irc-dcc-data";
+    /// SOCKS 4 and 5.
+    Socks(socks::Socks) = "SOCKS" / "socks";
+    /// IMAP.
+    Imap(recognise::Framed<recognise::Imap>) = "IMAP" / "imap";
+    /// XMPP.
+    Xmpp(recognise::Framed<recognise::Xmpp>) = "XMPP" / "xmpp";
+    /// LDAP over UDP.
+    LdapUdp(recognise::Datagrams<recognise::LdapUdp>) = "LDAP_UDP" / "ldap_udp";
+    /// RDP over UDP.
+    RdpUdp(recognise::Datagrams<recognise::RdpUdp>) = "RDPEUDP" / "rdpeudp";
     /// WebSocket.
     WebSocket(websocket::WebSocket) = "WEBSOCKET" / "websocket";
 }

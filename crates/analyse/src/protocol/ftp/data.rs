@@ -41,6 +41,8 @@ impl Analyze for FtpData {
     fn end(&mut self, _cx: &mut Context<'_>, _side: Side) {}
 
     fn finish(&mut self, cx: &mut Context<'_>) {
+        // It was announced, and that is enough.
+        cx.confirm();
         for file in self.files.into_iter().flatten() {
             cx.file_end(file);
         }

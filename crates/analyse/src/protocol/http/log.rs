@@ -7,13 +7,13 @@
 //!
 //! Source: Zeek `base/protocols/http/{main,entities,files,utils}.zeek`.
 
-use weir_record::{ConnUid, Entry, Http, Name, Set, Text, Tunnel};
-use weir_wire::ConnId;
+use weir_record::{ConnUid, Entry, Http, Set, Text};
 
 use super::event::{Event, Successor};
 use super::files::Carried;
 use super::line::Version;
 use crate::context::{Context, Side};
+use crate::detect::Proxy;
 use crate::file::FileHandle;
 use crate::protocol::Kind;
 use crate::protocol::mime::{Header, base64, filename};
@@ -234,7 +234,7 @@ impl Log {
         record.status_msg = Some(text);
         let is_connect = record.method.as_ref().is_some_and(|method| method.as_bytes() == b"CONNECT");
         if is_connect && code == 200 && !std::mem::replace(&mut self.tunnelled, true) {
-            tunnel(cx);
+            cx.tunnel_through(Proxy::Http);
         }
     }
 
@@ -379,13 +379,6 @@ fn blank(depth: u64, cx: &Context<'_>) -> Http {
         resp_filenames: None,
         resp_mime_types: None,
     }
-}
-
-/// A proxy has opened a tunnel. All tunnels of one client through one proxy are one: hence no port.
-fn tunnel(cx: &mut Context<'_>) {
-    let id = ConnId { orig_p: 0, ..cx.connection.id };
-    let (tunnel_type, action) = (Name("Tunnel::HTTP"), Name("Tunnel::DISCOVER"));
-    cx.emit(Tunnel { ts: cx.now, uid: None, id, tunnel_type, action });
 }
 
 fn tells_of_proxy(header: &Header<'_>) -> bool {

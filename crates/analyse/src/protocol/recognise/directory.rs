@@ -79,6 +79,24 @@ impl Judge for LdapTcp {
     }
 }
 
+/// LDAP over UDP.
+#[derive(Default)]
+pub struct LdapUdp(LdapTcp);
+
+impl DatagramJudge for LdapUdp {
+    fn judge(&mut self, side: Side, datagram: &[u8]) -> Judgement {
+        match element(datagram) {
+            Some((SEQUENCE, head, len)) if head.saturating_add(len) <= datagram.len() => {
+                match self.0.judge(side, datagram) {
+                    Judgement::Tls => Judgement::Confirmed,
+                    other => other,
+                }
+            }
+            _ => Judgement::Violated("malformed LDAP message".into()),
+        }
+    }
+}
+
 /// Whether `message` has the head of a message of Kerberos: AS-REQ to KRB-ERROR, with a sequence in it.
 pub fn is_kerberos(message: &[u8]) -> bool {
     let Some((tag @ 0x6a..=0x7e, head, _)) = element(message) else { return false };

@@ -86,6 +86,33 @@ impl Judge for Rfb {
     }
 }
 
+/// RDP over UDP: spoken when a server answers the wish for a connection.
+#[derive(Default)]
+pub struct RdpUdp {
+    asked: bool,
+    answered: bool,
+}
+
+impl DatagramJudge for RdpUdp {
+    fn judge(&mut self, side: Side, datagram: &[u8]) -> Judgement {
+        const SYN: u16 = 1;
+        const SYN_OR_ACK: u16 = 5;
+        let Some([a, b, c, d, _, _, f0, f1]) = first(datagram) else {
+            return Judgement::Violated("malformed RDPEUDP message".into());
+        };
+        let flags = u16::from_be_bytes([f0, f1]);
+        if self.answered {
+            return Judgement::Open;
+        }
+        if self.asked {
+            self.answered = !side.is_orig() && flags & SYN_OR_ACK != 0;
+        } else {
+            self.asked = side.is_orig() && flags & SYN != 0 && [a, b, c, d] == [0xff; 4];
+        }
+        if self.answered { Judgement::Confirmed } else { Judgement::Open }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Framed;

@@ -7,14 +7,16 @@ mod database;
 mod directory;
 mod industry;
 mod infrastructure;
+mod mail;
 mod management;
 mod words;
 
 pub use self::database::{MySql, Postgresql, Redis};
-pub use self::directory::{Kerberos, KerberosTcp, LdapTcp, is_kerberos};
+pub use self::directory::{Kerberos, KerberosTcp, LdapTcp, LdapUdp, is_kerberos};
 pub use self::industry::{Dnp3Tcp, Dnp3Udp, Modbus};
 pub use self::infrastructure::{Dhcp, Ntp, Radius, Sip, Syslog};
-pub use self::management::{Mqtt, Rfb, Snmp};
+pub use self::mail::{Imap, Xmpp};
+pub use self::management::{Mqtt, RdpUdp, Rfb, Snmp};
 pub use self::words::Finger;
 
 use std::borrow::Cow;
@@ -47,6 +49,8 @@ pub enum Judgement {
     Confirmed,
     /// The protocol is spoken, and that is all there is to know.
     Settled,
+    /// There is nothing more to know, whether it is spoken or not.
+    Over,
     /// The protocol is spoken, and TLS follows this message.
     Tls,
     /// The protocol is spoken, and the sender is the one who answers in truth.
@@ -159,6 +163,7 @@ impl<J: Judge> Framed<J> {
     fn heed(&mut self, cx: &mut Context<'_>, judgement: Judgement, rest: usize) -> bool {
         match judgement {
             Judgement::Open => {}
+            Judgement::Over => self.end_with(),
             Judgement::Confirmed | Judgement::Flipped => cx.confirm(),
             Judgement::Settled => {
                 cx.confirm();
@@ -230,6 +235,7 @@ impl<J: DatagramJudge> Analyze for Datagrams<J> {
         }
         match self.judge.judge(side, bytes) {
             Judgement::Open => {}
+            Judgement::Over => self.over = true,
             Judgement::Confirmed => cx.confirm(),
             Judgement::Settled | Judgement::Tls => {
                 cx.confirm();

@@ -105,7 +105,7 @@ mod tests {
     fn nobody_wants_messages_that_nobody_knows() {
         let mut b = Bench::new(WebSocket::default(), Transport::Tcp, 80);
         b.data(Side::Orig, b"\x81\x09blah blah");
-        b.data(Side::Resp, b"\x81\x09blah blah");
+        b.data(Side::Resp, b"\x81\x0ablah\nblah\n");
         assert!(!b.analyser.wants_payload());
     }
 }
