@@ -553,8 +553,9 @@ mod tests {
         assert_eq!(told(Side::Orig, CLIENT_HELLO), [Kind::Ssl]);
         assert_eq!(told(Side::Resp, SERVER_HELLO), [Kind::Ssl]);
         assert_eq!(told(Side::Resp, b"SSH-2.0-OpenSSH"), [Kind::Ssh]);
-        assert_eq!(told(Side::Resp, b"220 ready\r\n"), [Kind::Smtp]);
-        assert_eq!(told(Side::Resp, b"220 ready\r\n331 password\r\n"), [Kind::Ftp, Kind::Smtp]);
+        // A number begins the replies of IRC, too; its client tells the two apart.
+        assert_eq!(told(Side::Resp, b"220 ready\r\n"), [Kind::Smtp, Kind::Irc]);
+        assert_eq!(told(Side::Resp, b"220 ready\r\n331 password\r\n"), [Kind::Ftp, Kind::Smtp, Kind::Irc]);
         assert_eq!(told(Side::Orig, b"user joe\r\n"), [Kind::Ftp, Kind::Pop3]);
         assert_eq!(told(Side::Resp, b"+OK ready\r\n"), [Kind::Pop3]);
         assert_eq!(told(Side::Orig, b"RFB 003.008\n"), [Kind::Rfb]);

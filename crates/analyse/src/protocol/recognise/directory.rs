@@ -87,10 +87,8 @@ impl DatagramJudge for LdapUdp {
     fn judge(&mut self, side: Side, datagram: &[u8]) -> Judgement {
         match element(datagram) {
             Some((SEQUENCE, head, len)) if head.saturating_add(len) <= datagram.len() => {
-                match self.0.judge(side, datagram) {
-                    Judgement::Tls => Judgement::Confirmed,
-                    other => other,
-                }
+                let judgement = self.0.judge(side, datagram);
+                if judgement == Judgement::Tls { Judgement::Confirmed } else { judgement }
             }
             _ => Judgement::Violated("malformed LDAP message".into()),
         }
