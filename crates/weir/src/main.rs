@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Sense(arguments) => run::sense::run(&arguments),
         Command::Ctl(arguments) => run::ctl::run(&arguments),
         Command::Spread(arguments) => run::spread::run(&arguments),
+        Command::Tap(arguments) => run::tap::run(&arguments),
         Command::Replay(arguments) => run::replay::run(&arguments),
         Command::Plan(arguments) => run::plan::run(&arguments),
         Command::Filter(arguments) => run::filter::run(&arguments),

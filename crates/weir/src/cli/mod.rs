@@ -8,6 +8,7 @@ pub mod plan;
 pub mod sense;
 pub mod sources;
 pub mod spread;
+pub mod tap;
 pub mod top;
 
 use std::ffi::OsString;
@@ -25,7 +26,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  a capture could not be read, or not to its end; what had been read is logged
   4  the logs could not be written
-  5  frames could not be sent, or not all of them (weir replay)
+  5  frames could not be sent, or not all of them (weir replay, weir tap)
   6  a plan could not be carried out; what had been done of it is taken back (weir plan)
   7  no sensor answers (weir ctl)"
     };
@@ -86,6 +87,9 @@ pub enum Command {
     /// Takes packets from any source and spreads them by flow among sensors
     #[command(after_help = spread::EXAMPLES)]
     Spread(Box<spread::SpreadArguments>),
+    /// Sends what interfaces and containers see to sensors: by tunnel, as a stream, into a file
+    #[command(after_help = tap::EXAMPLES)]
+    Tap(Box<tap::TapArguments>),
     /// Plays captures, or a stream of one, onto an interface, by their times
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),

@@ -7,6 +7,7 @@ pub mod check;
 pub mod fault;
 pub mod names;
 pub mod sense;
+pub mod tap;
 pub mod tenants;
 
 use std::collections::HashMap;
@@ -23,9 +24,11 @@ use crate::cli;
 use crate::cli::LogFormat;
 use crate::cli::sense::{Balance, Capture, XdpTake};
 use crate::cli::sources::{Direction, Timestamps};
+use crate::cli::tap::{By, TooLong};
 use fault::{Element, Fault, Faults, Place};
 use names::{DedupConfig, LogConfig, NamesConfig};
 use sense::{Every, SenseConfig};
+use tap::TapConfig;
 
 /// Where the configuration of a machine is.
 const USUAL: &str = "/etc/weir/weir.toml";
@@ -45,6 +48,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Copies of packets.
     pub dedup: DedupConfig,
+    /// For `weir tap`.
+    pub tap: TapConfig,
 }
 
 impl Config {
@@ -353,6 +358,49 @@ sections! {
         block_timeout: Interval,
         /// Bytes of a frame that are captured, at most.
         snap_length: u32,
+    }
+    /// What `weir tap` reads and where it sends it; its command line stands above this.
+    tap: RawTap of TapConfig = tap {
+        /// Interfaces: names, with * for any letters and ? for one.
+        interfaces: Vec<String>,
+        /// Network namespaces of which all interfaces are tapped: names, paths, "pid:4711".
+        netns: Vec<String>,
+        /// Whether all interfaces of all containers and pods are tapped.
+        containers: bool,
+        /// Targets: "vxlan://10.0.0.9?vni=7", "geneve://...", "gre://...", "erspan://...", "pcap://...", "file://...", "interface://...".
+        to: Vec<String>,
+        /// Only frames that this expression of tcpdump's language selects; "": all.
+        filter: String,
+        /// Bytes of a frame that are taken, at most.
+        snap_length: u32,
+        /// Which frames of an interface: "in", "out" or "both".
+        direction: Direction,
+        /// Whether frames for other hosts are asked for.
+        promiscuous: bool,
+        /// Beyond this, whole flows are let go: "200mbit"; "": no limit.
+        max_rate: String,
+        /// Beyond this share of one CPU, whole flows are let go: "10%"; "": no limit.
+        max_cpu: String,
+        /// What becomes of packets that are longer than the path takes: "fragment", "truncate" or "drop".
+        too_long: TooLong,
+        /// What stays together among several targets of one kind: "pair" (of addresses) or "flow".
+        by: By,
+        /// The number of this tap in GENEVE; "": made of the host's name.
+        tap_id: String,
+        /// Whom root becomes once all is open; "": weir if there is such a user, else who called sudo, else nobody.
+        user: String,
+        /// Bytes of one block of a ring: a power of two, 64 KiB to 64 MiB.
+        block_size: usize,
+        /// Blocks of a ring; each interface has one ring.
+        blocks: usize,
+        /// How long a block of a ring waits to be full, and a frame in it.
+        block_timeout: Interval,
+        /// Interfaces that are tapped at once, at most.
+        max_interfaces: usize,
+        /// Bytes that wait for the receiver of a stream, at most.
+        stream_buffer: usize,
+        /// How long a full output is waited for before frames are dropped.
+        patience: Interval,
     }
     /// From frames to packets.
     decap: RawDecap of weir_decap::Config = decap {

@@ -294,7 +294,7 @@ macro_rules! named {
         }
     )+};
 }
-named!(Balance, Capture, XdpTake, Direction, Timestamps, cli::LogFormat);
+named!(Balance, Capture, XdpTake, Direction, Timestamps, cli::LogFormat, cli::tap::TooLong, cli::tap::By);
 
 /// As TOML writes a string.
 fn quoted(text: &str) -> String {

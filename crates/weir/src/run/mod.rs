@@ -19,6 +19,7 @@ pub mod sense;
 mod signals;
 pub mod spread;
 pub mod summary;
+pub mod tap;
 pub mod top;
 mod worker;
 

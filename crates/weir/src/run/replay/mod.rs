@@ -1,6 +1,6 @@
 //! `weir replay`: captures, or a stream of one, onto an interface, by their times.
 
-mod pace;
+pub mod pace;
 
 use std::io::{self, Write};
 use std::sync::Arc;

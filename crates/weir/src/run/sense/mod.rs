@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use caps::Capability;
 use clap::ValueEnum;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -249,7 +250,8 @@ fn make_logs(
 /// Becomes `account`, who must be able to write the logs.
 fn settle(directory: &Path, config: &Config, account: Option<&privileges::Account>) -> anyhow::Result<()> {
     if let Some(account) = account {
-        privileges::drop_root(account, !config.sense.interfaces.is_empty())?;
+        let reopens = !config.sense.interfaces.is_empty();
+        privileges::drop_root(account, if reopens { &[Capability::CAP_NET_RAW] } else { &[] })?;
     }
     privileges::may_write(directory)?;
     writer::set_aside(directory)?;

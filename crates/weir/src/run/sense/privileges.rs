@@ -1,8 +1,8 @@
 //! From root to a user who may nearly nothing, once all is open.
 //!
 //! Promises: after [`drop_root`] the process is the user that was asked for, has no group of root's, cannot gain
-//! privileges by running programs, and keeps CAP_NET_RAW alone, and that only where interfaces may have to be opened
-//! again. Call it before threads are started: capabilities belong to threads, and new ones inherit.
+//! privileges by running programs, and keeps only the capabilities that were asked for (CAP_NET_RAW, where interfaces may have to be opened
+//! again). Call it before threads are started: capabilities belong to threads, and new ones inherit.
 
 use std::path::Path;
 
@@ -57,20 +57,19 @@ pub fn is_root() -> bool {
     unistd::geteuid().is_root()
 }
 
-/// Becomes `account`; `reopens`: interfaces may have to be opened again.
+/// Becomes `account`, and keeps `wanted`, as far as they are there.
 ///
 /// # Errors
 /// The kernel refuses. The process must then end: it may have half of its privileges.
-pub fn drop_root(account: &Account, reopens: bool) -> anyhow::Result<()> {
+pub fn drop_root(account: &Account, wanted: &[Capability]) -> anyhow::Result<()> {
     let failed = || format!("cannot become the user {}", account.name);
     prctl::set_keepcaps(true).with_context(failed)?;
     unistd::setgroups(&[account.gid]).with_context(failed)?;
     unistd::setresgid(account.gid, account.gid, account.gid).with_context(failed)?;
     unistd::setresuid(account.uid, account.uid, account.uid).with_context(failed)?;
     let mut kept = CapsHashSet::new();
-    if reopens && caps::has_cap(None, CapSet::Permitted, Capability::CAP_NET_RAW).unwrap_or(false) {
-        kept.insert(Capability::CAP_NET_RAW);
-    }
+    let is_there = |capability| caps::has_cap(None, CapSet::Permitted, capability).unwrap_or(false);
+    kept.extend(wanted.iter().copied().filter(|capability| is_there(*capability)));
     // What is effective must be permitted at all times: first less, then more.
     let none = CapsHashSet::new();
     let sets = [(CapSet::Effective, &none), (CapSet::Permitted, &kept), (CapSet::Inheritable, &none)];

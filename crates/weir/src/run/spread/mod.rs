@@ -67,7 +67,9 @@ fn spread(arguments: &SpreadArguments) -> Result<Exit, Failed> {
     let outputs = outputs.map_err(|error| (error, Exit::Output))?;
     let ledger = arguments.ledger.as_deref().map(report::create).transpose().map_err(|e| (e, Exit::Logs))?;
     if let Some(account) = &account {
-        privileges::drop_root(account, !config.sense.interfaces.is_empty()).map_err(usage)?;
+        // An interface that was gone has to be opened again.
+        let needs: &[caps::Capability] = &[caps::Capability::CAP_NET_RAW];
+        privileges::drop_root(account, needs).map_err(usage)?;
     }
     let alive: Vec<Alive> = targets
         .iter()
