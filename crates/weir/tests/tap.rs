@@ -138,11 +138,6 @@ impl Lab {
         said
     }
 
-    /// The rows of conn.log about the web server.
-    fn web(rows: &[String]) -> Vec<&String> {
-        rows.iter().filter(|row| row.contains("\t80\ttcp")).collect()
-    }
-
     fn count(&self, hop: usize, what: &str) -> u64 {
         let ledger = ledger(&self.path("tap.json"));
         assert_eq!(ledger["balances"], true, "{ledger}");
