@@ -79,15 +79,22 @@ fn what_has_an_identifier_that_is_not_wanted_is_counted_under_its_reason() {
     let got = take(&mut source);
     assert_eq!(got.len(), 1);
     assert_eq!(got[0].2.last(), Some(&1));
-    assert_eq!(source.account().dropped(Reason::TunnelUnwanted).frames, 3);
+    assert_eq!(source.account().dropped(Reason::TunnelUnwanted).frames, 1);
+    assert_eq!(source.account().dropped(Reason::MalformedTunnel).frames, 2);
     assert_eq!(source.account().entered.frames, 4);
 }
 
 #[test]
-fn without_a_list_of_identifiers_garbage_goes_on_to_decap_which_has_reasons_for_it() {
+fn what_is_no_tunnel_is_counted_and_goes_no_further() {
     let mut source = TunnelSocket::open(&options(TunnelProtocol::Vxlan, "127.0.0.1:0")).unwrap();
-    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"", source.local_address()).unwrap();
-    assert_eq!(take(&mut source)[0].2.len(), 28);
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for datagram in [&b""[..], &[0; 60], &[8, 0, 0, 0, 0, 0, 5, 0, 7]] {
+        sender.send_to(datagram, source.local_address()).unwrap();
+    }
+    let got = take(&mut source);
+    assert_eq!((got.len(), got[0].2.last()), (1, Some(&7)));
+    assert_eq!(source.account().dropped(Reason::MalformedTunnel).frames, 2);
+    assert!(source.account().balances());
 }
 
 #[test]
