@@ -37,6 +37,7 @@ fn configuration(defaults: &str) -> String {
     defaults
         .replace(" Give this file with --config.", " weir sense reads this file.")
         .replace("\nlogs = \"\"\n", "\nlogs = \"/var/log/weir\"\n")
+        .replace("\ncontrol = \"\"\n", "\ncontrol = \"/run/weir/sense.sock\"\n")
         .replace("\nrotate = \"\"\n", "\nrotate = \"1h\"\n")
 }
 
@@ -46,7 +47,14 @@ mod tests {
 
     #[test]
     fn a_service_logs_into_its_own_directory_and_rotates() {
-        let text = configuration("# a\n[sense]\nlogs = \"\"\nrotate = \"\"\nuser = \"\"\n");
-        assert_eq!(text, "# a\n[sense]\nlogs = \"/var/log/weir\"\nrotate = \"1h\"\nuser = \"\"\n");
+        let text = configuration("[sense]\nlogs = \"\"\ncontrol = \"\"\nrotate = \"\"\nuser = \"\"\n");
+        for line in [
+            "logs = \"/var/log/weir\"",
+            "control = \"/run/weir/sense.sock\"",
+            "rotate = \"1h\"",
+            "user = \"\"",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
     }
 }

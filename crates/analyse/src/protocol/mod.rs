@@ -3,6 +3,7 @@
 //! To add a protocol: a folder with `mod.rs` (the state machine, [`Analyze`]), `parse.rs` (bytes to messages) and
 //! `log.rs` (messages to records); a line in [`protocols!`]; its ports and signatures in `detect`.
 
+mod announced;
 pub mod content_line;
 pub mod dce_rpc;
 pub mod dns;

@@ -5,7 +5,6 @@
 //! without a code. Lines are bounded ([`MAX_LINE`]).
 //! Source: RFC 959, 2228, 2428, 4217; Zeek's src/analyzer/protocol/ftp and scripts/base/protocols/ftp.
 
-mod data;
 mod gssapi;
 pub mod parse;
 mod pending;
@@ -13,15 +12,24 @@ mod telnet;
 #[cfg(test)]
 mod tests;
 
-pub use data::FtpData;
-
 use self::gssapi::Gssapi;
 use self::parse::{Command, Reply};
 use self::pending::Pending;
 use self::telnet::Telnet;
+use super::announced::{Announced, Announcer};
 use super::content_line::{ContentLine, Ends, Piece};
 use crate::context::{Context, Side};
 use crate::protocol::{Analyze, Kind};
+
+/// The analyser of a connection that FTP announced.
+pub type FtpData = Announced<FtpAnnounces>;
+
+/// FTP, as the one who announces connections.
+pub struct FtpAnnounces;
+
+impl Announcer for FtpAnnounces {
+    const SOURCE: &'static str = "FTP_DATA";
+}
 
 /// The analyser's name in weirds.
 const SOURCE: Option<&str> = Some("FTP");

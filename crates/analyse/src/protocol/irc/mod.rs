@@ -2,18 +2,26 @@
 //!
 //! Ports: 6666 to 6669/tcp. Confirmed by a line of the client. Source: RFC 1459, 2812; Zeek's src/analyzer/protocol/irc.
 
-mod data;
 #[cfg(test)]
 mod tests;
-
-pub use self::data::IrcData;
 
 use weir_record::Text;
 use weir_wire::Address;
 
+use super::announced::{Announced, Announcer};
 use super::content_line::{ContentLine, Piece, SOURCE as LINES};
 use crate::context::{Context, Side};
 use crate::protocol::{Analyze, Kind};
+
+/// The analyser of a connection that IRC announced.
+pub type IrcData = Announced<IrcAnnounces>;
+
+/// IRC, as the one who announces connections.
+pub struct IrcAnnounces;
+
+impl Announcer for IrcAnnounces {
+    const SOURCE: &'static str = "IRC_DATA";
+}
 
 const SOURCE: Option<&str> = Some("IRC");
 /// Where lines are cut off.
