@@ -175,9 +175,10 @@ pub fn run(kind: Kind, transport: Transport, port: u16, input: &[u8]) {
     };
     let whole = play(usize::MAX);
     // What an analyser makes of the rest of a call in which it gave up is its own affair. SSH judges logins by the lengths of
-    // segments, as Zeek does, and HTTP says how much of a call follows a CONNECT.
+    // segments and SOCKS takes each for a message, as Zeek does, and HTTP says how much of a call follows a CONNECT.
     let follows = whole.records.contains("protocol_data_with_HTTP");
-    let comparable = transport == Transport::Tcp && kind != Kind::Ssh && !whole.violated && !follows;
+    let by_segment = matches!(kind, Kind::Ssh | Kind::Socks);
+    let comparable = transport == Transport::Tcp && !by_segment && !whole.violated && !follows;
     if comparable && flags & SPLIT != 0 {
         let piece = 1 + usize::from(flags >> 4);
         assert_eq!(whole.records, play(piece).records, "the records in pieces of {piece} bytes");

@@ -27,8 +27,12 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         (Kind::Finger, Tcp, 79),
         (Kind::Rdp, Tcp, 3389),
         (Kind::FtpData, Tcp, 5000),
-        (Kind::Smb, Tcp, 445),
-        (Kind::DceRpc, Tcp, 135),
+        (Kind::Imap, Tcp, 143),
+        (Kind::Xmpp, Tcp, 5222),
+        (Kind::LdapUdp, Udp, 389),
+        (Kind::RdpUdp, Udp, 3389),
+        (Kind::WebSocket, Tcp, 80),
+        (Kind::IrcData, Tcp, 5000),
     ];
     if let Some((kind, transport, port)) = kinds.get(usize::from(*first) % kinds.len()) {
         weir_fuzz::analyser::run(*kind, *transport, *port, data);

@@ -83,14 +83,9 @@ pub fn recognise() -> Vec<Seed> {
         ("modbus", numbered(12, &[Op::Data(Orig, &[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1])])),
         ("dnp3", numbered(13, &[Op::Data(Orig, &[5, 0x64, 5, 0xc9, 1, 0, 0, 4, 0, 0])])),
         ("rdp", numbered(18, &[Op::Data(Resp, &[3, 0, 0, 12, 2, 0xf0, 0x80, 0x7f, 0x66, b'M', b'c', b'D'])])),
-        ("smb1", numbered(20, &[Op::Data(Orig, &smb(b"\xffSMB", 28, &[0, 12, 0, b'\x02', b'N', b'T', 0]))])),
-        ("smb2", numbered(20, &[Op::Data(Orig, &smb(b"\xfeSMB", 60, &[24, 0, 0, 0, 0, 0, 0, 0, 1]))])),
-        ("dce_rpc", numbered(21, &[Op::Data(Orig, &[5, 0, 0, 3, 16, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0])])),
+        ("imap", numbered(20, &[Op::Data(Resp, b"* OK IMAP4rev1\r\n"), Op::Data(Orig, b"a STARTTLS\r\n")])),
+        ("xmpp", numbered(21, &[Op::Data(Orig, b"<stream:stream to='a' xmlns='jabber:client'><starttls/>")])),
+        ("rdpeudp", numbered(23, &[Op::Data(Orig, &[0xff, 0xff, 0xff, 0xff, 0, 64, 0, 1, 0, 0, 0, 0])])),
+        ("websocket", numbered(24, &[Op::Data(Orig, &[0x81, 0x82, 1, 2, 3, 4, b'h', b'i'])])),
     ]
-}
-
-/// A message of SMB: its name, a head of zeros, then its body.
-fn smb(name: &[u8], head: usize, body: &[u8]) -> Vec<u8> {
-    let bytes = [name, &vec![0; head], body].concat();
-    [&(bytes.len() as u32).to_be_bytes()[..], &bytes].concat()
 }

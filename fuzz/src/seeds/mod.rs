@@ -7,6 +7,7 @@ mod frames;
 mod mail;
 mod tls;
 mod transports;
+mod windows;
 mod words;
 
 /// A seed's name and bytes.
@@ -26,6 +27,10 @@ pub fn all() -> Vec<(&'static str, Vec<Seed>)> {
         ("ftp", mail::ftp()),
         ("smtp", mail::smtp()),
         ("pop3", mail::pop3()),
+        ("irc", windows::irc()),
+        ("socks", windows::socks()),
+        ("smb", windows::smb()),
+        ("dce_rpc", windows::dce_rpc()),
         ("recognise", mail::recognise()),
         ("ssl", tls::ssl()),
         ("dtls", tls::dtls()),

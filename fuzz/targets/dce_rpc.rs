@@ -1,0 +1,6 @@
+//! Any bytes, gaps and ends as a connection of DCE-RPC.
+#![no_main]
+
+use weir_analyse::{Transport, protocol::Kind};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_fuzz::analyser::run(Kind::DceRpc, Transport::Tcp, 135, data));
