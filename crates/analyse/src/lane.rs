@@ -190,6 +190,11 @@ impl Lane {
         more
     }
 
+    /// Other limits and habits hold from now on, for connections that are there, too.
+    pub fn configure(&mut self, config: Arc<Config>) {
+        self.shared.config = config;
+    }
+
     /// The ledger of the analyse hop.
     pub const fn account(&self) -> &Account {
         &self.account

@@ -61,6 +61,30 @@ impl Tally {
         (self.open_files, self.held_by_files, self.waiting_timers) = (0, 0, 0);
     }
 
+    /// What was counted since `before`, an earlier state of this one, and what there is now.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let less = |mut mine: [u64; 4], theirs: [u64; 4]| {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = mine.saturating_sub(theirs));
+            mine
+        };
+        Self {
+            began: less(self.began, before.began),
+            ended: less(self.ended, before.ended),
+            acks: self.acks.saturating_sub(before.acks),
+            gaps: self.gaps.saturating_sub(before.gaps),
+            files: self.files.saturating_sub(before.files),
+            timers: self.timers.saturating_sub(before.timers),
+            ..*self
+        }
+    }
+
+    /// What was counted, without what there is now.
+    #[must_use]
+    pub const fn counted(&self) -> Self {
+        Self { open_files: 0, held_by_files: 0, waiting_timers: 0, ..*self }
+    }
+
     /// Adds what another lane counted.
     pub fn merge(&mut self, other: &Self) {
         let sums = [(&mut self.began, other.began), (&mut self.ended, other.ended)];

@@ -118,6 +118,14 @@ impl Fragments {
         }
     }
 
+    /// Other bounds hold from now on.
+    pub const fn configure(&mut self, config: &Config) {
+        self.timeout = config.fragment_timeout;
+        self.max_cost = config.fragment_memory;
+        self.max_waiting = config.max_datagrams;
+        self.max_blocks = config.max_fragments;
+    }
+
     /// Adds a fragment. The caller counts it as held where the answer is [`Step::Held`].
     pub fn add<'a>(&mut self, walk: &mut Walk<'_>, fragment: &Fragment<'_>) -> Step<'a> {
         let end = fragment.offset + fragment.payload.len();

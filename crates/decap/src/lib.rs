@@ -117,6 +117,13 @@ impl Decap {
         &mut self.arrivals
     }
 
+    /// Other limits and habits hold from now on; what waits already goes on waiting.
+    pub fn configure(&mut self, config: Config) {
+        self.fragments.configure(&config);
+        self.known = config.naming.clone().map(Known::new);
+        self.config = config;
+    }
+
     /// The ledger of the decap hop.
     pub const fn account(&self) -> &Account {
         &self.account

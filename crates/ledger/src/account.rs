@@ -111,6 +111,18 @@ impl Account {
         }
     }
 
+    /// What was counted since `before`, an earlier state of this account. What is held is what is held now.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut since = self.clone();
+        since.entered -= before.entered;
+        since.passed -= before.passed;
+        for (mine, theirs) in since.dropped.iter_mut().zip(&before.dropped) {
+            *mine -= *theirs;
+        }
+        since
+    }
+
     /// Whether `entered = passed + Σ dropped + held`, in frames and in bytes.
     pub fn balances(&self) -> bool {
         let mut out = self.dropped_total();
@@ -144,6 +156,19 @@ impl StreamAccount {
         self.entered == self.delivered + self.duplicate + self.held + self.discarded
     }
 
+    /// What was counted since `before`, an earlier state of this account. What is held is what is held now.
+    #[must_use]
+    pub const fn since(&self, before: &Self) -> Self {
+        Self {
+            entered: self.entered.wrapping_sub(before.entered),
+            delivered: self.delivered.wrapping_sub(before.delivered),
+            duplicate: self.duplicate.wrapping_sub(before.duplicate),
+            held: self.held,
+            discarded: self.discarded.wrapping_sub(before.discarded),
+            gap: self.gap.wrapping_sub(before.gap),
+        }
+    }
+
     /// Adds what another connection or thread counted.
     pub const fn merge(&mut self, other: &Self) {
         self.entered += other.entered;
@@ -172,5 +197,19 @@ mod tests {
         a.drop(Reason::FragmentTimeout, Count::one(100));
         assert!(a.balances());
         assert_eq!(a.dropped_total(), Count::new(2, 200));
+    }
+
+    #[test]
+    fn what_was_counted_since_is_without_what_was_before_and_with_what_is_held_now() {
+        let mut a = Account::default();
+        a.enter(Count::new(2, 200));
+        a.drop(Reason::Arp, Count::one(100));
+        a.hold(Count::one(100));
+        let before = a.clone();
+        a.enter(Count::one(50));
+        a.drop(Reason::Arp, Count::one(50));
+        let since = a.since(&before);
+        assert_eq!((since.entered, since.dropped(Reason::Arp)), (Count::one(50), Count::one(50)));
+        assert_eq!(since.held, Count::one(100));
     }
 }

@@ -59,6 +59,16 @@ pub trait LiveSource: Send {
     /// What was lost so far.
     fn losses(&mut self) -> Losses;
 
+    /// Only frames that `expression` selects (pcap-filter(7)) are wanted from now on; `None`: all. Answers whether the source
+    /// has a filter; one that has none goes on as it was.
+    ///
+    /// # Errors
+    /// The expression is not understood, or the kernel refuses its program. The filter from before goes on.
+    fn set_filter(&mut self, expression: Option<&str>) -> Result<bool, TapError> {
+        let _ = expression;
+        Ok(false)
+    }
+
     /// How much of its ring or buffer is in use, 0 to 1; none where it does not know.
     fn fill(&self) -> Option<f64> {
         None

@@ -38,9 +38,9 @@ pub struct SenseArguments {
     /// How often logs are rotated and compressed: 1h, 1day, never
     #[arg(long, value_name = "TIME")]
     pub rotate: Option<Every>,
-    /// How many workers [default: as many as there are CPUs]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub workers: Option<u16>,
+    /// How many workers, or `auto`: as many as the load wants [default: as many as there are CPUs]
+    #[arg(short, long, value_name = "N|auto")]
+    pub workers: Option<WorkerCount>,
     /// How frames of an interface are taken
     #[arg(long, value_enum, value_name = "WAY")]
     pub capture: Option<Capture>,
@@ -99,6 +99,37 @@ pub enum XdpTake {
     All,
     /// Those with a tunnel in them (VXLAN, GENEVE, GRE, ERSPAN, IP in IP): ssh to the sensor still works
     Tunnels,
+}
+
+/// How many workers there shall be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WorkerCount {
+    /// So many: 1 to 256.
+    Fixed(u16),
+    /// As many as the load wants.
+    Auto,
+}
+
+impl WorkerCount {
+    /// The number, where it does not follow the load.
+    pub const fn fixed(self) -> Option<u16> {
+        match self {
+            Self::Fixed(count) => Some(count),
+            Self::Auto => None,
+        }
+    }
+}
+
+impl std::str::FromStr for WorkerCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(count @ 1..=256) => Ok(Self::Fixed(count)),
+            Err(_) if text == "auto" => Ok(Self::Auto),
+            Ok(_) | Err(_) => Err("it is a number from 1 to 256, or auto".into()),
+        }
+    }
 }
 
 /// How the traffic of an interface is split among workers.

@@ -320,6 +320,8 @@ sections! {
         capture: Capture,
         /// Which frames XDP takes: "all", or "tunnels", with which all else goes on to the host.
         xdp_take: XdpTake,
+        /// Whether workers are added and let go by the load, up to as many as there are CPUs.
+        follow_load: bool,
         /// How the traffic of an interface is split among the workers; see weir sense --help.
         balance: Balance,
         /// Only frames that this expression of tcpdump's language selects; "": all.

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use weir_wire::Interval;
 
 use super::Setting;
-use crate::cli::sense::{Balance, Capture, SenseArguments, XdpTake};
+use crate::cli::sense::{Balance, Capture, SenseArguments, WorkerCount, XdpTake};
 use crate::cli::sources::{Direction, SourceArguments, Timestamps};
 use crate::cli::{self, LogFormat};
 use crate::run::sense::Rotation;
@@ -42,6 +42,8 @@ pub struct SenseConfig {
     pub capture: Capture,
     /// Which of them XDP takes.
     pub xdp_take: XdpTake,
+    /// Whether there are as many workers as the load wants.
+    pub follow_load: bool,
     /// How traffic is split.
     pub balance: Balance,
     /// tcpdump's language; empty: everything.
@@ -96,6 +98,7 @@ impl Default for SenseConfig {
             workers: 0,
             capture: Capture::default(),
             xdp_take: XdpTake::default(),
+            follow_load: false,
             balance: Balance::default(),
             filter: String::new(),
             direction: Direction::default(),
@@ -132,7 +135,11 @@ impl SenseConfig {
         path(&a.key_file, &mut self.key_file);
         self.format = a.format.unwrap_or(self.format);
         self.rotate = a.rotate.unwrap_or(self.rotate);
-        self.workers = a.workers.unwrap_or(self.workers);
+        match a.workers {
+            Some(WorkerCount::Fixed(count)) => (self.workers, self.follow_load) = (count, false),
+            Some(WorkerCount::Auto) => (self.workers, self.follow_load) = (0, true),
+            None => {}
+        }
         self.capture = a.capture.unwrap_or(self.capture);
         self.xdp_take = a.xdp_take.unwrap_or(self.xdp_take);
         self.balance = a.balance.unwrap_or(self.balance);

@@ -19,6 +19,8 @@ pub fn run(arguments: &CtlArguments) -> Exit {
         CtlCommand::Status { json } => (Request::Status, json),
         CtlCommand::Rotate => (Request::Rotate, false),
         CtlCommand::Stop => (Request::Stop, false),
+        CtlCommand::Reload => (Request::Reload, false),
+        CtlCommand::Workers { count } => (Request::Workers { count: count.fixed() }, false),
     };
     match ask(&path, &request) {
         Ok(Answer::Ok(value)) => match text(value, request == Request::Status && !json) {

@@ -1,7 +1,7 @@
 //! Who is who in a run: the names of taps and tenants, as the user gives them, put where decap and the logs find them.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use weir_decap::Naming;
@@ -15,8 +15,6 @@ use crate::config::tenants::Rules;
 /// The names of a run.
 pub struct Identity {
     registry: Arc<Registry>,
-    /// The file that they come from.
-    path: Option<PathBuf>,
     columns: Option<Arc<Columns>>,
 }
 
@@ -26,17 +24,13 @@ impl Identity {
     /// # Errors
     /// The file of tenants cannot be read, or is wrong.
     pub fn new(config: &mut Config, sources: Vec<SourceNames>) -> anyhow::Result<Self> {
-        let path = given(&config.names.tenants).map(PathBuf::from);
-        let rules = path.as_deref().map(Rules::load).transpose()?;
-        let is_wanted = rules.is_some() || config.log.tap || config.dedup.enabled;
-        let registry = Arc::new(Registry::new(rules.unwrap_or_default(), sources));
-        if is_wanted {
-            config.decap.naming = Some(Arc::<Registry>::clone(&registry) as Arc<dyn Naming>);
-        }
+        let rules = rules(config)?;
+        let registry = Arc::new(Registry::new(Rules::default(), sources));
+        use_rules(&registry, rules, config);
         let (tap, tenant) = (config.log.tap, config.log.tenant);
         let names: Arc<dyn Names> = Arc::<Registry>::clone(&registry);
         let columns = (tap || tenant).then(|| Arc::new(Columns { tap, tenant, names }));
-        Ok(Self { registry, path, columns })
+        Ok(Self { registry, columns })
     }
 
     /// The columns that logs have beside Zeek's.
@@ -44,14 +38,32 @@ impl Identity {
         self.columns.clone()
     }
 
-    /// Reads the file of tenants anew, where there is one; whether there is.
+    /// There are more sources.
+    pub fn add(&self, sources: Vec<SourceNames>) {
+        self.registry.add(sources);
+    }
+
+    /// Names as `config` wants them from now on, which decap learns of: the file of tenants is read anew. Columns stay.
     ///
     /// # Errors
     /// As [`Identity::new`]; the former rules go on.
-    pub fn reload(&self) -> anyhow::Result<bool> {
-        let Some(path) = &self.path else { return Ok(false) };
-        self.registry.reload(Rules::load(path)?);
-        Ok(true)
+    pub fn reload(&self, config: &mut Config) -> anyhow::Result<()> {
+        use_rules(&self.registry, rules(config)?, config);
+        Ok(())
+    }
+}
+
+/// What is in the file of tenants that `config` names.
+fn rules(config: &Config) -> anyhow::Result<Option<Rules>> {
+    given(&config.names.tenants).map(Path::new).map(Rules::load).transpose()
+}
+
+/// Has `rules` hold; decap learns of them where somebody wants names.
+fn use_rules(registry: &Arc<Registry>, rules: Option<Rules>, config: &mut Config) {
+    let is_wanted = rules.is_some() || config.log.tap || config.dedup.enabled;
+    registry.reload(rules.unwrap_or_default());
+    if is_wanted {
+        config.decap.naming = Some(Arc::<Registry>::clone(registry) as Arc<dyn Naming>);
     }
 }
 

@@ -28,7 +28,7 @@ impl Merge {
     }
 
     /// Takes what a source sends, in the order of its frames, and hands on to `write` what need not wait any longer. The
-    /// source will send nothing more about frames up to `up_to`.
+    /// source will send nothing more about frames up to `up_to`; one that ended with the largest number may begin anew.
     pub fn take<E>(
         &mut self,
         source: usize,
@@ -38,7 +38,7 @@ impl Merge {
     ) -> Result<(), E> {
         let Some(waiting) = self.sources.get_mut(source) else { return Ok(()) };
         waiting.queue.extend(records);
-        waiting.done = waiting.done.max(up_to.saturating_add(1));
+        waiting.done = up_to.saturating_add(1);
         let done = self.sources.iter().map(|w| w.done).min().unwrap_or(u64::MAX);
         self.release(done, write)
     }

@@ -35,7 +35,7 @@ pub struct SourceNames {
 /// All names.
 #[derive(Debug)]
 pub struct Registry {
-    sources: Vec<SourceNames>,
+    sources: RwLock<Vec<SourceNames>>,
     rules: RwLock<Rules>,
     generation: AtomicU32,
     known: Mutex<Known>,
@@ -52,7 +52,7 @@ impl Registry {
     /// By `rules`, of what comes from `sources`.
     pub fn new(rules: Rules, sources: Vec<SourceNames>) -> Self {
         let new = Self {
-            sources,
+            sources: RwLock::new(sources),
             rules: RwLock::default(),
             generation: AtomicU32::new(0),
             known: Mutex::default(),
@@ -72,9 +72,15 @@ impl Registry {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// There are more sources.
+    pub fn add(&self, sources: Vec<SourceNames>) {
+        self.sources.write().unwrap_or_else(PoisonError::into_inner).extend(sources);
+    }
+
     /// What the user calls the source with this number.
     fn source(&self, number: u16) -> String {
-        let found = self.sources.iter().find(|s| number >= s.first && number - s.first < s.count);
+        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
+        let found = sources.iter().find(|s| number >= s.first && number - s.first < s.count);
         match found {
             Some(source) if source.count == 1 => source.name.clone(),
             Some(source) => format!("{}#{}", source.name, number - source.first),

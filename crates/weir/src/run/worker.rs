@@ -19,6 +19,8 @@ pub struct Worker {
     closed: Closed,
     /// Leaves out copies of packets that other taps saw, where that is wanted.
     dedup: Option<Deduplicator>,
+    /// After so many frames it panics, for tests.
+    panics_at: u64,
 }
 
 /// What a worker leaves behind.
@@ -51,7 +53,8 @@ impl Worker {
     /// With an empty lane.
     pub fn new(config: Arc<weir_analyse::Config>, key: UidKey) -> Self {
         let lane = Lane::new(Arc::clone(&config), key);
-        Self { lane, config, key, given: Count::default(), closed: Closed::default(), dedup: None }
+        let (given, closed) = (Count::default(), Closed::default());
+        Self { lane, config, key, given, closed, dedup: None, panics_at: u64::MAX }
     }
 
     /// This worker, which leaves out copies by `dedup`.
@@ -60,14 +63,35 @@ impl Worker {
         Self { dedup, ..self }
     }
 
+    /// This one, which panics once after so many frames: for tests of what becomes of them.
+    #[must_use]
+    pub const fn panicking(mut self, at: u64) -> Self {
+        self.panics_at = at;
+        self
+    }
+
+    /// Other limits hold from now on.
+    pub fn configure(&mut self, config: Arc<weir_analyse::Config>) {
+        self.lane.configure(Arc::clone(&config));
+        self.config = config;
+    }
+
+    /// The limits that hold.
+    #[cfg(test)]
+    pub fn config(&self) -> &weir_analyse::Config {
+        &self.config
+    }
+
     /// Analyses `packets`, all of them: one at which the lane panics is lost with the flows of the lane, the rest goes
     /// to a new lane.
     pub fn packets<'a>(&mut self, mut packets: impl Iterator<Item = Packet<'a>>, out: &mut Entries) {
         loop {
             let (lane, given, dedup) = (&mut self.lane, &mut self.given, &mut self.dedup);
+            let panics_at = self.panics_at;
             let work = AssertUnwindSafe(|| {
                 for packet in packets.by_ref() {
                     *given += Count::new(u64::from(packet.head.frames), packet.head.frame_bytes);
+                    assert!(given.frames < panics_at, "by WEIR_TEST_PANIC");
                     if dedup.as_mut().is_some_and(|dedup| is_copy(dedup, &packet)) {
                         lane.duplicate(&packet);
                     } else {
@@ -125,7 +149,7 @@ impl Worker {
     }
 
     /// Closes the accounts of a lane that panicked, and goes on with a new one.
-    fn replace(&mut self) {
+    pub fn replace(&mut self) {
         let mut account = self.lane.account().clone();
         let mut streams = *self.lane.streams();
         book_panic(&mut account, &mut streams, self.given);
@@ -134,6 +158,7 @@ impl Worker {
         self.closed.merge(&Closed { account, streams, panics: 1, evicted, tally });
         self.lane = Lane::new(Arc::clone(&self.config), self.key);
         self.given = Count::default();
+        self.panics_at = u64::MAX;
     }
 }
 

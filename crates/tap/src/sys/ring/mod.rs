@@ -271,6 +271,18 @@ impl LiveSource for PacketRing {
         self.losses
     }
 
+    fn set_filter(&mut self, expression: Option<&str>) -> Result<bool, TapError> {
+        let filter = expression.map(Filter::new).transpose();
+        let filter = filter
+            .map_err(|source| TapError::Filter { interface: self.options.interface.clone(), source })?;
+        if let Some(live) = &mut self.live {
+            live.ready.set_filter(&self.options, filter.as_ref())?;
+        }
+        self.options.filter = expression.map(str::to_owned);
+        self.filter = filter;
+        Ok(true)
+    }
+
     fn fill(&self) -> Option<f64> {
         let used = self.live.as_ref()?.ready.memory.used();
         Some(used as f64 / self.options.blocks.max(1) as f64)

@@ -50,13 +50,7 @@ impl Ready {
             index_of(&options.interface).map_err(|source| missing(options, source))?
         };
         let socket = Socket::new().map_err(fail("open a packet socket for"))?;
-        let expression = filter.map(|filter| filter.instructions(LinkType::ETHERNET)).unwrap_or_default();
-        let gate = gate::program(
-            options.direction,
-            options.share.as_deref().unwrap_or_default(),
-            options.snap_length,
-            filter.map(|_| &expression[..]),
-        );
+        let gate = gate_for(options, filter);
         attach(&socket, &gate::closed()).map_err(fail("set a filter on"))?;
         // An old kernel may not know of these headers; then super-frames are not told from others.
         let vnet = socket.set_packet(PACKET_VNET_HDR, &1i32).is_ok();
@@ -75,10 +69,26 @@ impl Ready {
         Ok(Self { socket, memory: Arc::new(memory), vnet, gate })
     }
 
+    /// Another filter, from one frame to the next.
+    pub fn set_filter(&mut self, options: &RingOptions, filter: Option<&Filter>) -> Result<(), TapError> {
+        self.gate = gate_for(options, filter);
+        self.start(options)
+    }
+
     /// From now on frames come.
     pub fn start(&self, options: &RingOptions) -> Result<(), TapError> {
         attach(&self.socket, &self.gate).map_err(|source| failure("set the filter of", options, source))
     }
+}
+
+fn gate_for(options: &RingOptions, filter: Option<&Filter>) -> Vec<Instruction> {
+    let expression = filter.map(|filter| filter.instructions(LinkType::ETHERNET)).unwrap_or_default();
+    gate::program(
+        options.direction,
+        options.share.as_deref().unwrap_or_default(),
+        options.snap_length,
+        filter.map(|_| &expression[..]),
+    )
 }
 
 fn attach(socket: &Socket, program: &[Instruction]) -> io::Result<()> {

@@ -44,6 +44,12 @@ impl LaneClock {
         }
     }
 
+    /// This one or `other`, whichever has come further.
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        if other.latest.map(|(time, _)| time) > self.latest.map(|(time, _)| time) { other } else { self }
+    }
+
     /// What time it is; `None` before the first packet. `at`: now.
     pub fn now(&mut self, at: Instant) -> Option<Time> {
         let (latest, came) = self.latest?;

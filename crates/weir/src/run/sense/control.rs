@@ -51,6 +51,13 @@ pub enum Request {
     Stop,
     /// Logs are moved aside, and new ones begun.
     Rotate,
+    /// The configuration is read again, as with SIGHUP.
+    Reload,
+    /// There shall be so many workers; none given: as many as the load wants.
+    Workers {
+        /// How many.
+        count: Option<u16>,
+    },
 }
 
 /// What is answered.
@@ -231,7 +238,9 @@ mod tests {
     use super::*;
 
     fn shared() -> Shared {
-        Shared::for_tests(2)
+        let shared = Shared::new(64, String::new());
+        shared.workers.store(2, Ordering::Relaxed);
+        shared
     }
 
     #[test]

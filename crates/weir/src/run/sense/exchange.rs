@@ -37,6 +37,11 @@ pub struct Parcel {
 }
 
 impl Parcel {
+    /// Without packets yet, which will be of the source `feed`.
+    pub fn of(feed: u16) -> Self {
+        Self { feed, ..Self::default() }
+    }
+
     /// Adds a copy of a packet.
     pub fn push(&mut self, packet: &Packet<'_>) {
         self.bytes.extend_from_slice(packet.data.bytes());
@@ -86,10 +91,28 @@ struct Bell {
     event: EventFd,
 }
 
+/// Wakes workers.
+pub struct Alarm(Vec<Arc<Bell>>);
+
+impl Alarm {
+    /// Wakes all who sleep.
+    pub fn ring(&self) {
+        self.0.iter().for_each(|bell| bell.ring());
+    }
+}
+
 impl Bell {
     /// A parcel waits no longer.
     fn taken(&self) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Wakes who sleeps.
+    fn ring(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            // A bell that rings already is loud enough.
+            let _ = self.event.write(1);
+        }
     }
 }
 
@@ -138,6 +161,11 @@ pub fn between(workers: usize) -> anyhow::Result<Vec<(Inbox, Outbox)>> {
 }
 
 impl Inbox {
+    /// What wakes the workers with these inboxes.
+    pub fn alarm<'a>(inboxes: impl Iterator<Item = &'a Self>) -> Alarm {
+        Alarm(inboxes.map(|inbox| Arc::clone(&inbox.bell)).collect())
+    }
+
     /// A parcel, if there is one.
     pub fn take(&self) -> Option<Parcel> {
         self.parcels.try_recv().ok().inspect(|_| self.bell.taken())
@@ -220,11 +248,11 @@ impl Outbox {
                 match sent {
                     Ok(()) => {
                         spread.pass(count);
-                        door.ring();
+                        door.bell.ring();
                         break;
                     }
                     Err(TrySendError::Full(back)) => {
-                        door.ring();
+                        door.bell.ring();
                         parcel = back;
                         if !meanwhile() {
                             spread.drop(Reason::WorkerQueueFull, count);
@@ -237,16 +265,6 @@ impl Outbox {
                     }
                 }
             }
-        }
-    }
-}
-
-impl Door {
-    /// Wakes the worker behind it, if it sleeps.
-    fn ring(&self) {
-        if self.bell.asleep.swap(false, Ordering::SeqCst) {
-            // A bell that rings already is loud enough.
-            let _ = self.bell.event.write(1);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The way of a batch through a worker: decap, spread, and its own lane or another worker's.
+//! The way of a batch through a worker: decap, spread, and one of its lanes or another worker's.
 //!
 //! Promises: every frame is counted by each hop that it comes to, also where a hop panics; packets that another worker has
 //! the lane of are sent there, or counted as dropped.
@@ -6,78 +6,50 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use weir_decap::carried::Arrivals;
-use weir_decap::{Decap, Output};
-use weir_ledger::{Account, Count};
+use weir_decap::Output;
+use weir_ledger::{Account, Count, Reason};
 use weir_record::Entries;
-use weir_spread::lane_of;
 use weir_tap::FrameBatch;
-use weir_wire::{Shed, Time, UidKey};
+use weir_wire::{Shed, Time};
 
-use super::super::worker::{Worker, close_after_panic};
 use super::clock::LaneClock;
 use super::exchange::{Inbox, Outbox, PATIENCE, Parcel};
+use super::intake::Walker;
+use super::lanes::Lanes;
 use super::order::Order;
 use super::status::Status;
 use super::worker::Shared;
 
-/// What a batch goes through: apart from the sources, so that both can be borrowed at once.
+/// What a batch goes through behind decap: apart from the intakes, so that both can be borrowed at once.
 pub struct Hops {
-    decap: Decap,
-    /// The accounts of those before it that panicked.
-    decap_closed: Account,
-    decap_given: Count,
-    decap_panics: u64,
-    config: weir_decap::Config,
-    key: UidKey,
+    /// The lanes of this worker.
+    pub lanes: Lanes,
+    /// What time it is in them.
+    pub clock: LaneClock,
+    /// Where packets wait for older ones; none where a flow comes from one source only.
+    pub order: Option<Order>,
     spread: Account,
-    worker: Worker,
     outbox: Option<Outbox>,
     entries: Entries,
-    clock: LaneClock,
-    /// Where packets wait for older ones; none where a flow comes from one source only.
-    order: Option<Order>,
-    index: usize,
-    workers: usize,
     /// The largest sequence number that was given.
     sequence: u64,
+    start: Instant,
     /// The time of the last frame, and when it came.
     last: Option<(Time, Instant)>,
 }
 
-/// What [`Hops`] are made of.
-pub struct HopParts {
-    /// The worker's index.
-    pub index: usize,
-    /// For its decap.
-    pub config: weir_decap::Config,
-    /// Makes uids.
-    pub key: UidKey,
-    /// Its lane.
-    pub worker: Worker,
-    /// Its way to other workers.
-    pub outbox: Outbox,
-}
-
 impl Hops {
-    /// Nothing has come yet.
-    pub fn new(parts: HopParts, shared: &Shared) -> Self {
+    /// Nothing has come yet; `start` is when the sensor began.
+    pub fn new(lanes: Lanes, clock: LaneClock, order: Option<Order>, outbox: Outbox, start: Instant) -> Self {
         Self {
-            decap: Decap::new(parts.config.clone(), parts.key),
-            decap_closed: Account::default(),
-            decap_given: Count::default(),
-            decap_panics: 0,
-            config: parts.config,
-            key: parts.key,
+            lanes,
+            clock,
+            order,
             spread: Account::default(),
-            worker: parts.worker,
-            outbox: Some(parts.outbox),
+            outbox: Some(outbox),
             entries: Entries::default(),
-            clock: LaneClock::default(),
-            order: shared.mixed.then(Order::default),
-            index: parts.index,
-            workers: shared.status.len(),
-            sequence: 0,
+            sequence: nanoseconds(start, now()),
+            start,
             last: None,
         }
     }
@@ -87,9 +59,9 @@ impl Hops {
         self.last
     }
 
-    /// Leaves out the flows that `shed` names, of the worker's own lane.
-    pub const fn shed(&mut self, shed: Shed) {
-        self.worker.shed(shed);
+    /// Leaves out the flows that `shed` names, of the worker's own lanes.
+    pub fn shed(&mut self, shed: Shed) {
+        self.lanes.shed(shed);
     }
 
     /// Nothing more is sent to others.
@@ -97,20 +69,22 @@ impl Hops {
         self.outbox = None;
     }
 
-    /// Which sequence numbers of tunnels came.
-    pub const fn arrivals(&mut self) -> &mut Arrivals {
-        self.decap.arrivals()
-    }
-
     /// The records so far, and up to which sequence number they are all, unless there will be more of it.
-    pub fn records(&mut self) -> (&mut Entries, u64) {
+    pub const fn records(&mut self) -> (&mut Entries, u64) {
         (&mut self.entries, self.sequence)
     }
 
-    /// Takes a batch of frames to the lanes of their flows.
-    pub fn batch(&mut self, batch: &mut FrameBatch, feed: u16, shared: &Shared, inbox: &Inbox) {
+    /// Takes a batch of frames of the source `feed` to the lanes of their flows.
+    pub fn batch(
+        &mut self,
+        batch: &mut FrameBatch,
+        feed: u16,
+        walker: &mut Walker,
+        shared: &Shared,
+        inbox: &Inbox,
+    ) {
         let at = now();
-        self.sequence = self.sequence.max(nanoseconds(shared.start, at));
+        self.sequence = self.sequence.max(nanoseconds(self.start, at));
         for frame in &mut batch.frames {
             self.sequence += 1;
             frame.sequence = self.sequence;
@@ -128,8 +102,7 @@ impl Hops {
             let work = AssertUnwindSafe(|| {
                 let mut full = false;
                 for frame in frames.by_ref() {
-                    self.decap_given += Count::one(u64::from(frame.wire_len));
-                    self.decap.frame(&frame, &mut out);
+                    walker.frame(&frame, &mut out);
                     full |= self.packets(&mut out);
                     if full {
                         return true;
@@ -141,16 +114,19 @@ impl Hops {
                 Ok(false) => break,
                 Ok(true) => {
                     self.entries = std::mem::take(&mut out.entries);
-                    self.send(feed, inbox, shared.start);
+                    self.send(feed, inbox);
                     out.entries = std::mem::take(&mut self.entries);
                 }
-                Err(_) => self.replace_decap(&mut out),
+                Err(_) => {
+                    out.packets.clear();
+                    walker.replace();
+                }
             }
         }
         self.entries = out.entries;
-        self.send(feed, inbox, shared.start);
-        if self.decap.arrivals().is_full() {
-            shared.carried(self.decap.arrivals());
+        self.send(feed, inbox);
+        if walker.arrivals().is_full() {
+            shared.carried(walker.arrivals());
         }
     }
 
@@ -158,40 +134,33 @@ impl Hops {
     fn packets(&mut self, out: &mut Output<'_>) -> bool {
         let Output { packets, entries } = out;
         let mut full = false;
-        let (spread, outbox) = (&mut self.spread, &mut self.outbox);
-        let (index, workers, ordered) = (self.index, self.workers, self.order.is_some());
-        let own = packets.drain(..).filter(|packet| {
+        for packet in packets.drain(..) {
             let count = Count::new(u64::from(packet.head.frames), packet.head.frame_bytes);
-            spread.enter(count);
-            let home = lane_of(&packet.head.key, workers);
-            match outbox {
-                Some(outbox) if home != index => {
-                    full |= outbox.load(home, packet);
-                    false
-                }
-                Some(outbox) if ordered => {
-                    spread.pass(count);
-                    full |= outbox.load(home, packet);
-                    false
+            self.spread.enter(count);
+            let home = self.lanes.home(&packet.head.key);
+            match &mut self.outbox {
+                Some(outbox) if !self.lanes.is_own(home) => full |= outbox.load(home, &packet),
+                Some(outbox) if self.order.is_some() => {
+                    self.spread.pass(count);
+                    full |= outbox.load(home, &packet);
                 }
                 Some(_) | None => {
-                    spread.pass(count);
-                    true
+                    self.spread.pass(count);
+                    self.lanes.packet(packet, entries);
                 }
             }
-        });
-        self.worker.packets(own, entries);
+        }
         full
     }
 
     /// Sends what is loaded for others. While there is no room, the own parcels are worked on.
-    pub fn send(&mut self, feed: u16, inbox: &Inbox, start: Instant) {
+    pub fn send(&mut self, feed: u16, inbox: &Inbox) {
         let Some(mut outbox) = self.outbox.take() else { return };
         let mut spread = std::mem::take(&mut self.spread);
         let mut since = None;
         outbox.send(feed, &mut spread, || {
             if let Some(parcel) = inbox.take() {
-                self.parcel(parcel, start);
+                self.parcel(parcel);
             } else {
                 std::thread::sleep(Duration::from_micros(200));
             }
@@ -205,51 +174,54 @@ impl Hops {
     }
 
     /// Takes what another worker received.
-    pub fn parcel(&mut self, parcel: Parcel, start: Instant) {
+    pub fn parcel(&mut self, parcel: Parcel) {
         let at = now();
         if let Some(order) = &mut self.order {
             order.put(parcel, at);
             return;
         }
-        self.sequence = self.sequence.max(nanoseconds(start, at)) + 1;
-        let clock = &mut self.clock;
-        let packets = parcel.packets(self.sequence).inspect(|packet| clock.packet(packet.head.time, at));
-        self.worker.packets(packets, &mut self.entries);
+        self.sequence = self.sequence.max(nanoseconds(self.start, at)) + 1;
+        for packet in parcel.packets(self.sequence) {
+            self.clock.packet(packet.head.time, at);
+            self.lanes.packet(packet, &mut self.entries);
+        }
     }
 
     /// Analyses what need not wait for older packets any longer.
-    pub fn release(&mut self, all: bool, start: Instant) {
+    pub fn release(&mut self, all: bool) {
         let Some(order) = &mut self.order else { return };
         let at = now();
-        self.sequence = self.sequence.max(nanoseconds(start, at)) + 1;
-        let (sequence, clock, worker, entries) =
-            (self.sequence, &mut self.clock, &mut self.worker, &mut self.entries);
+        self.sequence = self.sequence.max(nanoseconds(self.start, at)) + 1;
+        let (sequence, clock, lanes, entries) =
+            (self.sequence, &mut self.clock, &mut self.lanes, &mut self.entries);
         order.release(at, all, |mut packet| {
             packet.head.sequence = sequence;
             clock.packet(packet.head.time, at);
-            worker.packets(std::iter::once(packet), entries);
+            lanes.packet(packet, entries);
         });
     }
 
     /// Lets time pass.
-    pub fn advance(&mut self, at: Instant, start: Instant) {
-        self.sequence = self.sequence.max(nanoseconds(start, at));
+    pub fn advance<'a>(&mut self, at: Instant, walkers: impl Iterator<Item = &'a mut Walker>) {
+        self.sequence = self.sequence.max(nanoseconds(self.start, at));
         self.entries.sequence = self.sequence;
         let Some(now) = self.clock.now(at) else { return };
-        let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
-        if catch_unwind(AssertUnwindSafe(|| self.decap.advance(now, &mut out))).is_err() {
-            self.replace_decap(&mut out);
-        }
-        self.entries = out.entries;
-        self.worker.advance(now, &mut self.entries);
+        self.walk(walkers, |walker, out| walker.advance(now, out));
+        self.lanes.advance(now, &mut self.entries);
     }
 
     /// No frame comes any more.
-    pub fn finish_decap(&mut self) {
+    pub fn finish_decap<'a>(&mut self, walkers: impl Iterator<Item = &'a mut Walker>) {
+        self.walk(walkers, Walker::finish);
+    }
+
+    fn walk<'a>(
+        &mut self,
+        walkers: impl Iterator<Item = &'a mut Walker>,
+        mut what: impl FnMut(&mut Walker, &mut Output<'_>),
+    ) {
         let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
-        if catch_unwind(AssertUnwindSafe(|| self.decap.finish(&mut out))).is_err() {
-            self.replace_decap(&mut out);
-        }
+        walkers.for_each(|walker| what(walker, &mut out));
         self.entries = out.entries;
     }
 
@@ -257,32 +229,21 @@ impl Hops {
     pub fn finish_lane(&mut self) -> bool {
         self.sequence += 1;
         self.entries.sequence = self.sequence;
-        self.clock.now(now()).is_some_and(|now| self.worker.finish(now, &mut self.entries))
+        self.clock.now(now()).is_some_and(|now| self.lanes.finish(now, &mut self.entries))
     }
 
-    /// Closes the account of a decap that panicked, and goes on with a new one. Packets that it had found are lost with it.
-    fn replace_decap(&mut self, out: &mut Output<'_>) {
-        out.packets.clear();
-        let mut account = self.decap.account().clone();
-        close_after_panic(&mut account, self.decap_given);
-        self.decap_closed.merge(&account);
-        self.decap_given = Count::default();
-        self.decap_panics += 1;
-        let arrivals = std::mem::take(self.decap.arrivals());
-        self.decap = Decap::new(self.config.clone(), self.key);
-        *self.decap.arrivals() = arrivals;
+    /// The worker panicked: its lanes begin anew, and what decap passed (`given`) and spread did not take is lost.
+    pub fn recover(&mut self, mut given: Count) {
+        self.lanes.replace();
+        given -= self.spread.entered;
+        self.spread.enter(given);
+        self.spread.drop(Reason::WorkerPanic, given);
     }
 
-    /// What it counted.
+    /// Adds what was counted here to `status`.
     pub fn status(&self, status: &mut Status) {
-        status.decap = self.decap_closed.clone();
-        status.decap.merge(self.decap.account());
-        status.spread = self.spread.clone();
-        status.closed = self.worker.so_far();
-        status.closed.panics += self.decap_panics;
-        status.flows = self.worker.flows();
-        status.busiest.clone_from(self.worker.busiest());
-        status.fragment_memory = self.decap.fragment_memory();
+        status.spread.merge(&self.spread);
+        self.lanes.status(status);
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   worker 0 ─┐
-//!   worker 1 ─┼─► write        each worker: sources ─► decap ─► lane (worker.rs), packets of others' lanes by exchange.rs
-//!   worker N ─┘
+//!   worker 1 ─┼─► write        each worker: sources ─► decap ─► lanes (worker.rs), packets of others' lanes by exchange.rs
+//!   worker N ─┘                who works with what: crew.rs; the main thread: steward.rs
 //! ```
 //!
 //! Promises: sources are opened, then root is dropped, then the first byte of traffic is looked at. SIGTERM and SIGINT end
@@ -11,9 +11,14 @@
 
 pub mod clock;
 pub mod control;
+mod crew;
 mod exchange;
+mod fault;
 mod hops;
+mod intake;
 mod kernel;
+mod lanes;
+mod load;
 mod meter;
 mod metrics;
 mod order;
@@ -21,54 +26,47 @@ pub mod privileges;
 pub mod snapshot;
 pub mod sources;
 pub mod status;
+mod steward;
 mod worker;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use caps::Capability;
 use clap::ValueEnum;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use weir_ledger::{Balance, Hop};
 use weir_log::Columns;
-use weir_tap::{Precision, interfaces};
+use weir_tap::interfaces;
 use weir_wire::UidKey;
 
 use super::carried::SenderView;
-use super::deliver::Sender;
-use super::identity::{Identity, secret};
+use super::identity::Identity;
 use super::logs::Logs;
 use super::read::write_ledger_into;
 use super::summary::{Grouped, Line};
-use super::worker::Worker;
 use super::{Exit, complain};
 use crate::cli::Checksums;
 use crate::cli::sense::SenseArguments;
 use crate::config::Config;
 use crate::config::sense::{given, key_in};
-use control::{Answer, Control, Job, Request};
-use meter::Meter;
+use control::Control;
+use crew::{Crew, Rest};
+use intake::Intake;
+use load::Load;
 use metrics::Metrics;
 use sources::Opened;
 pub use sources::address_of;
 use status::Status;
-use worker::{Parts, Shared, Thread};
+use steward::Steward;
+use worker::Shared;
 pub use writer::Rotation;
 use writer::{Writer, Written};
-
-/// Deliveries that wait before the writer, for each worker.
-const DELIVERIES: usize = 16;
-/// How often the main thread looks whether there is something to do.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs `weir sense`, and tells the user on standard error what is wrong.
 pub fn run(arguments: &SenseArguments) -> Exit {
@@ -129,21 +127,33 @@ impl Sensor {
     fn run(self, arguments: &SenseArguments) -> Exit {
         let Self { config, identity, key, directory, logs, ledger, control, opened, mut signals, stop } =
             self;
+        let workers = opened.sources.len();
         if !arguments.quiet {
-            let (all, workers) = (opened.names.join(", "), opened.sources.len());
+            let all = opened.names.join(", ");
             tell(&format!("listening on {all} with {workers} workers, logs in {}", directory.display()));
         }
         if !arguments.quiet {
             let there: Vec<_> =
                 opened.names.iter().filter(|name| interfaces().contains(name)).cloned().collect();
-            for text in super::doctor::warnings(&config, &there, opened.sources.len()) {
+            for text in super::doctor::warnings(&config, &there, workers) {
                 tell(&text);
             }
         }
         let metrics = given(&config.sense.metrics).map(Metrics::open);
-        let started = start(config, key, logs, opened, Arc::clone(&stop));
-        let desk = |(threads, shared)| Ok((control.serve(&shared)?, threads, shared));
-        let (desk, threads, shared) = match started.and_then(desk) {
+        let lanes = lanes::lanes_for(workers);
+        let way = config.sense.balance.to_possible_value();
+        let shared = Arc::new(Shared::new(lanes, way.map_or_else(String::new, |v| v.get_name().to_owned())));
+        let intake = |sources| Intake::new(sources, config.decap.clone(), key);
+        let intakes = opened.sources.into_iter().map(intake).collect();
+        let rest = Rest::new(intakes, lanes, &config, workers, key);
+        let (mut crew, inlet) =
+            Crew::new(Arc::clone(&shared), workers, &config.sense, opened.mixed, logs.style());
+        let writer = start_writer(Writer::new(logs, config.sense.rotation(), Arc::clone(&shared)), inlet);
+        let started = writer.and_then(|writer| {
+            crew.work(rest, workers)?;
+            Ok((writer, control.serve(&shared)?))
+        });
+        let (writer, desk) = match started {
             Ok(started) => started,
             Err(error) => {
                 complain(&error);
@@ -153,48 +163,18 @@ impl Sensor {
         if let Some(Err(error)) = metrics.map(|opened| opened?.serve(&shared)) {
             tell(&format!("warning: {error:#}"));
         }
-        // Without a service manager nobody is told.
-        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
-        while !stop.load(Ordering::Relaxed) && !threads.workers.iter().all(JoinHandle::is_finished) {
-            for signal in signals.pending() {
-                if signal == SIGHUP {
-                    match identity.reload() {
-                        Ok(true) => tell("the names of taps and tenants were read again"),
-                        Ok(false) => tell("there is no file of tenants to be read again"),
-                        Err(error) => complain(&error.context("the former names go on")),
-                    }
-                }
-            }
-            if shared.makes_progress(now()) {
-                let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
-            }
-            if let Some(job) = desk.wait(LOOK) {
-                self::carry_out(job, &shared);
-            }
-        }
-        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
-        stop.store(true, Ordering::Relaxed);
-        let dead = threads.workers.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
-        let written = threads.writer.join();
-        report(arguments.quiet, (&directory, ledger), &shared, dead, written.ok())
+        let load = config.sense.follow_load.then(Load::default);
+        let (total, later) = (Arc::clone(&shared), opened.later);
+        let looked = steward::now();
+        let steward = Steward { crew, shared, config, identity, arguments, load, later, looked };
+        let dead = steward.run(&stop, &mut signals, &desk);
+        report(arguments.quiet, (&directory, ledger), &crew::total(&total), dead, writer.join().ok())
     }
 }
 
-/// Does what a client of the control socket asks.
-fn carry_out(Job { request, answer }: Job, shared: &Shared) {
-    let result = match request {
-        Request::Status => Answer::Error("the status is not asked of the main thread".into()),
-        Request::Stop => {
-            shared.stop.store(true, Ordering::Relaxed);
-            Answer::Ok("the sensor ends".into())
-        }
-        Request::Rotate => {
-            shared.rotate.store(true, Ordering::Relaxed);
-            Answer::Ok("the logs are moved aside within a second".into())
-        }
-    };
-    // A client that is gone need not know.
-    let _ = answer.send(result);
+fn start_writer(writer: Writer, (deliveries, back): crew::Inlet) -> anyhow::Result<JoinHandle<Written>> {
+    let write = move || writer::write(&deliveries, &back, writer);
+    std::thread::Builder::new().name("write".into()).spawn(write).context("cannot start a thread")
 }
 
 fn open_ledger(path: &Path) -> anyhow::Result<Ledger> {
@@ -258,82 +238,6 @@ fn settle(directory: &Path, config: &Config, account: Option<&privileges::Accoun
     Ok(())
 }
 
-struct Threads {
-    workers: Vec<JoinHandle<()>>,
-    writer: JoinHandle<Written>,
-}
-
-/// Starts all threads.
-fn start(
-    config: Config,
-    key: UidKey,
-    logs: Logs,
-    Opened { sources, mixed, .. }: Opened,
-    stop: Arc<AtomicBool>,
-) -> anyhow::Result<(Threads, Arc<Shared>)> {
-    let count = sources.len();
-    let status = std::iter::repeat_with(Mutex::<Status>::default).take(count).collect();
-    let balance =
-        config.sense.balance.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
-    let shared = Arc::new(Shared {
-        stop,
-        status,
-        precision: Precision::Micros,
-        start: now(),
-        mixed,
-        balance,
-        logged: Mutex::default(),
-        rotate: AtomicBool::new(false),
-        carried: Mutex::default(),
-    });
-    let (analyse, secret) = (Arc::new(config.analyse), secret());
-    let (queue, deliveries) = sync_channel(DELIVERIES * count);
-    let thread = |name: String| std::thread::Builder::new().name(name);
-    let style = logs.style().clone();
-    let rotation = config.sense.rotation();
-    let (stats, capture_loss) = (config.sense.stats, config.sense.capture_loss);
-    let (done, emptied): (Vec<_>, Vec<_>) = (0..count).map(|_| sync_channel(DELIVERIES)).unzip();
-    let to_tell = Arc::clone(&shared);
-    let write = move || writer::write(&deliveries, &done, Writer::new(logs, rotation, to_tell));
-    let writer = thread("write".into()).spawn(write);
-    let writer = writer.context("cannot start a thread")?;
-    let cpus = if config.sense.pin { cpus() } else { Vec::new() };
-    let shed_above = config.sense.shed_above();
-    let mut workers = Vec::new();
-    let ends = exchange::between(count)?;
-    for (index, ((sources, ends), emptied)) in sources.into_iter().zip(ends).zip(emptied).enumerate() {
-        let dedup = config.dedup.deduplicator(count, secret);
-        let worker = Worker::new(Arc::clone(&analyse), key).without_duplicates(dedup);
-        let (config, sender) =
-            (config.decap.clone(), Sender::new(index, style.clone(), queue.clone(), emptied));
-        let meter = Meter::new(index, stats, capture_loss, shared.start);
-        let parts = Parts { index, sources, config, key, worker, ends, sender, meter, shed_above };
-        let (shared, cpu) = (Arc::clone(&shared), pinned(index, count, &cpus));
-        let run = move || {
-            if let Some(cpu) = cpu {
-                // A worker that cannot be bound works as well, if a bit slower.
-                let _ = sched_setaffinity(Pid::from_raw(0), &cpu);
-            }
-            Thread::new(parts, shared).run();
-        };
-        workers.push(thread(format!("worker {index}")).spawn(run).context("cannot start a thread")?);
-    }
-    Ok((Threads { workers, writer }, shared))
-}
-
-/// The CPUs that this process may use.
-fn cpus() -> Vec<usize> {
-    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
-    (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect()
-}
-
-/// The CPU of a worker; none where there are more workers than CPUs, which the kernel then spreads better.
-fn pinned(index: usize, workers: usize, cpus: &[usize]) -> Option<CpuSet> {
-    let cpu = *cpus.get(index).filter(|_| workers <= cpus.len())?;
-    let mut set = CpuSet::new();
-    set.set(cpu).ok().map(|()| set)
-}
-
 /// The ledger's file.
 #[derive(serde::Serialize)]
 struct Full<'a> {
@@ -347,19 +251,14 @@ struct Full<'a> {
 fn report(
     quiet: bool,
     (directory, ledger): (&Path, Option<Ledger>),
-    shared: &Shared,
+    status: &Status,
     dead: usize,
     written: Option<Written>,
 ) -> Exit {
-    let mut status = Status::default();
-    for place in &shared.status {
-        status.merge(&place.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-    status.senders = shared.senders();
     let balance = status.balance();
     let full = Full { balance: &balance, senders: status.senders.view() };
     if !quiet {
-        tell(&summary(directory, &status, written.as_ref()));
+        tell(&summary(directory, status, written.as_ref()));
     }
     if let Some(Err(error)) = ledger.map(|(path, file)| write_ledger_into(file, &path, &full)) {
         complain(&error);
@@ -411,9 +310,4 @@ fn summary(directory: &Path, status: &Status, written: Option<&Written>) -> Stri
 fn tell(text: &str) {
     // Where standard error is closed nobody can be told.
     let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("weir: {text}\n"));
-}
-
-#[allow(clippy::disallowed_methods, reason = "a sensor lives by the clock")]
-fn now() -> Instant {
-    Instant::now()
 }

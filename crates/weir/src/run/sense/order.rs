@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use weir_wire::{Packet, Time};
+use weir_wire::{FlowKey, Packet, Time};
 
 use super::exchange::Parcel;
 
@@ -52,6 +52,27 @@ impl Order {
             Some(feed) => feed.parcels.push_back(waiting),
             None => self.feeds.push(Feed { number, parcels: [waiting].into() }),
         }
+    }
+
+    /// All that waits in `orders`, dealt anew to `workers`; `home` says whose a packet is. Of each source, packets stay in the
+    /// order of the moments at which they came.
+    pub fn deal(orders: Vec<Self>, workers: usize, home: impl Fn(&FlowKey) -> usize) -> Vec<Self> {
+        let mut dealt: Vec<_> = std::iter::repeat_with(Self::default).take(workers).collect();
+        let mut all: Vec<(u16, Waiting)> = Vec::new();
+        for feed in orders.into_iter().flat_map(|order| order.feeds) {
+            all.extend(feed.parcels.into_iter().map(|waiting| (feed.number, waiting)));
+        }
+        all.sort_by_key(|(_, waiting)| waiting.came);
+        for (feed, waiting) in all {
+            let mut parcels: Vec<_> = std::iter::repeat_with(|| Parcel::of(feed)).take(workers).collect();
+            for packet in (waiting.gone..waiting.parcel.len()).filter_map(|i| waiting.parcel.packet(i)) {
+                if let Some(parcel) = parcels.get_mut(home(&packet.head.key)) {
+                    parcel.push(&packet);
+                }
+            }
+            dealt.iter_mut().zip(parcels).for_each(|(order, parcel)| order.put(parcel, waiting.came));
+        }
+        dealt
     }
 
     /// Hands to `take` what need not wait any longer, oldest first; everything, where `all`.
@@ -138,6 +159,17 @@ mod tests {
         order.put(parcel(1, &[7, 8, 30]), later);
         assert_eq!(times(&mut order, start + HOLD, false), [5]);
         assert_eq!(times(&mut order, later + HOLD, false), [7, 8, 20, 30]);
+    }
+
+    #[test]
+    fn what_waits_is_dealt_anew_and_stays_in_order() {
+        let (mut one, mut other, start) = (Order::default(), Order::default(), Instant::now());
+        one.put(parcel(0, &[1, 6]), start);
+        other.put(parcel(0, &[7]), start + HOLD / 2);
+        other.put(parcel(1, &[3]), start);
+        let mut dealt = Order::deal(vec![other, one], 2, |_| 1);
+        assert_eq!(times(&mut dealt[0], start, true), [0i64; 0]);
+        assert_eq!(times(&mut dealt[1], start, true), [1, 3, 6, 7]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,8 @@ pub struct WorkerSnapshot {
     pub flows: usize,
     /// What the kernel dropped before its sources, in frames.
     pub kernel_dropped: u64,
+    /// For how many seconds it was on a CPU.
+    pub busy: f64,
     /// What it dropped at each hop: hop, then reason. Where there is nothing, nothing stands.
     pub dropped: BTreeMap<String, BTreeMap<String, Count>>,
     /// Connections that began, by transport.
@@ -171,14 +174,18 @@ impl Snapshot {
     /// The present moment, from what is published in `shared`.
     pub fn take(shared: &Shared) -> Self {
         let (mut all, mut workers, mut sources) = (Status::default(), Vec::new(), Vec::new());
+        let count = shared.workers.load(Ordering::Relaxed);
         for (worker, place) in shared.status.iter().enumerate() {
             let status = place.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            sources.extend(status.sources.iter().map(|source| SourceSnapshot::of(source, worker)));
-            let told = status.told.unwrap_or(shared.start);
-            workers.push(WorkerSnapshot::of(worker, &status, since(told).as_secs_f64()));
+            if worker < count {
+                sources.extend(status.sources.iter().map(|source| SourceSnapshot::of(source, worker)));
+                let told = status.told.unwrap_or(shared.start);
+                workers.push(WorkerSnapshot::of(worker, &status, since(told).as_secs_f64()));
+            }
             all.merge(&status);
         }
         all.senders = shared.senders();
+        sources.sort_by_key(|source| source.source);
         let logs = shared.logged.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -215,6 +222,7 @@ impl WorkerSnapshot {
             analysed: status.closed.account.entered,
             flows: status.flows,
             kernel_dropped: status.losses.dropped,
+            busy: status.busy.as_secs_f64(),
             dropped,
             connections: TRANSPORTS.iter().map(|name| (*name).to_owned()).zip(tally.began).collect(),
             acks: tally.acks,

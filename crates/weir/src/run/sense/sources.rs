@@ -29,6 +29,50 @@ pub struct Opened {
     pub taps: Vec<SourceNames>,
     /// Whether packets of one flow may come from several sources.
     pub mixed: bool,
+    /// For interfaces that appear later.
+    pub later: Later,
+}
+
+/// An interface that was not there.
+pub struct Appeared {
+    /// What it is called.
+    pub name: String,
+    /// Its rings for each intake, with their numbers.
+    pub sources: Sources,
+    /// The number of its tap.
+    pub taps: Vec<SourceNames>,
+}
+
+/// What has to be known to open interfaces that appear later: which are open, and the numbers that are free.
+pub struct Later {
+    interfaces: Vec<String>,
+    next_tap: u16,
+    next_feed: u16,
+    rings: usize,
+}
+
+impl Later {
+    /// An interface that was not there and that a pattern of `config` matches, opened, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be opened; it will not be tried again.
+    pub fn appeared(
+        &mut self,
+        config: &SenseConfig,
+        decap: &weir_decap::Config,
+    ) -> anyhow::Result<Option<Appeared>> {
+        let is_wanted = |name: &String| {
+            let patterns = config.interfaces.iter().filter(|pattern| pattern.contains(['*', '?']));
+            !self.interfaces.contains(name) && patterns.into_iter().any(|p| WildMatch::new(p).matches(name))
+        };
+        let Some(name) = interfaces().into_iter().find(is_wanted) else { return Ok(None) };
+        let mut opening = Opening::new(self.rings, decap.tenants.by);
+        (opening.next_tap, opening.next_feed) = (self.next_tap, self.next_feed);
+        self.interfaces.push(name.clone());
+        opening.interface(config, &name, self.interfaces.len())?;
+        (self.next_tap, self.next_feed) = (opening.next_tap, opening.next_feed);
+        Ok(Some(Appeared { name, sources: opening.sources, taps: opening.taps }))
+    }
 }
 
 /// Taps that the senders of one listener take up.
@@ -68,7 +112,10 @@ pub fn open(config: &SenseConfig, decap: &weir_decap::Config, workers: usize) ->
          or a tunnel (--vxlan, --geneve, --gre), or write them into /etc/weir/weir.toml"
     );
     let mixed = opening.names.len() > 1 || opening.blind;
-    Ok(Opened { sources: opening.sources, names: opening.names, taps: opening.taps, mixed })
+    let (next_tap, next_feed, rings) = (opening.next_tap, opening.next_feed, workers);
+    let later = Later { interfaces: names, next_tap, next_feed, rings };
+    let (sources, names, taps) = (opening.sources, opening.names, opening.taps);
+    Ok(Opened { sources, names, taps, mixed, later })
 }
 
 struct Opening {

@@ -1,6 +1,6 @@
 //! What a worker tells of itself.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_analyse::Busiest;
 use weir_ledger::{Account, Balance, Count, Hop};
@@ -34,6 +34,8 @@ pub struct Status {
     pub fragment_memory: usize,
     /// When it told this: a worker that makes progress tells ten times a second.
     pub told: Option<Instant>,
+    /// For how long its thread was on a CPU.
+    pub busy: Duration,
 }
 
 /// What is to be told of a source.
@@ -52,6 +54,56 @@ pub struct SourceStatus {
 }
 
 impl Status {
+    /// What was counted, without what is there now: held, flows, sources.
+    pub fn counted(&self) -> Self {
+        let mut counted = Self { flows: 0, sources: Vec::new(), ..self.clone() };
+        for account in
+            [&mut counted.tap, &mut counted.decap, &mut counted.spread, &mut counted.closed.account]
+        {
+            account.held = Count::default();
+        }
+        counted.closed.streams.held = 0;
+        counted.closed.tally = counted.closed.tally.counted();
+        (counted.busiest, counted.fragment_memory, counted.told) = (Busiest::default(), 0, None);
+        counted
+    }
+
+    /// What was counted since `before`, and what is there now.
+    pub fn since(&self, before: &Self) -> Self {
+        let closed = Closed {
+            account: self.closed.account.since(&before.closed.account),
+            streams: self.closed.streams.since(&before.closed.streams),
+            panics: self.closed.panics.saturating_sub(before.closed.panics),
+            evicted: self.closed.evicted.saturating_sub(before.closed.evicted),
+            tally: self.closed.tally.since(&before.closed.tally),
+        };
+        Self {
+            tap: self.tap.since(&before.tap),
+            decap: self.decap.since(&before.decap),
+            spread: self.spread.since(&before.spread),
+            closed,
+            flows: self.flows,
+            losses: Losses {
+                seen: self.losses.seen.saturating_sub(before.losses.seen),
+                dropped: self.losses.dropped.saturating_sub(before.losses.dropped),
+                freezes: self.losses.freezes.saturating_sub(before.losses.freezes),
+            },
+            sources: self.sources.clone(),
+            busiest: self.busiest.clone(),
+            fragment_memory: self.fragment_memory,
+            told: self.told,
+            busy: self.busy.saturating_sub(before.busy),
+        }
+    }
+
+    /// This and `more`.
+    #[must_use]
+    pub fn plus(&self, more: Self) -> Self {
+        let mut sum = more;
+        sum.merge(self);
+        sum
+    }
+
     /// Adds what another worker tells.
     pub fn merge(&mut self, other: &Self) {
         self.tap.merge(&other.tap);
@@ -61,6 +113,7 @@ impl Status {
         self.flows += other.flows;
         self.losses = self.losses.plus(other.losses);
         self.busiest.merge(&other.busiest);
+        self.busy += other.busy;
         self.sources.extend_from_slice(&other.sources);
     }
 

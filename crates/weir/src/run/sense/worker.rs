@@ -1,36 +1,45 @@
-//! One worker: a thread with its own sources, its own decap and its own lane.
+//! One worker: a thread with its own intakes (sources and decap) and its own lanes.
 //!
 //! ```text
-//!   sources ─► decap ─► spread ──► own lane ─► records
+//!   sources ─► decap ─► spread ──► own lanes ─► records
 //!                          └─► other workers' lanes (exchange)
 //! ```
 //!
 //! Promises: packets of a flow are analysed in one lane, whatever worker received them. Waiting costs nothing; work is
 //! done in batches. When told to stop, the worker reads what the kernel has taken already, within [`DRAIN`], then what
-//! other workers have for it, and ends all connections.
+//! other workers have for it, and ends all connections. When told to pause, it hands over and takes what is on its way
+//! between workers, and gives intakes and lanes back as they are, while the kernel collects frames.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
 use weir_decap::carried::{Arrivals, Carried};
-use weir_ledger::{Count, Reason};
+use weir_ledger::Account;
+use weir_record::Entries;
 use weir_spread::Shedder;
-use weir_tap::{FrameBatch, LiveSource, Precision, Received};
-use weir_wire::{Interval, Time, UidKey};
+use weir_tap::{FrameBatch, Precision};
+use weir_wire::{Interval, Time};
 
 use super::super::carried::Senders;
 use super::super::complain;
 use super::super::deliver::Sender;
-use super::super::worker::Worker;
+use super::clock::LaneClock;
 use super::exchange::{Inbox, Outbox};
-use super::hops::{HopParts, Hops};
+use super::fault::Fault;
+use super::hops::Hops;
+use super::intake::Intake;
+use super::lanes::Lanes;
 use super::meter::{self, Meter, Readings};
-use super::order::HOLD;
+use super::order::{HOLD, Order};
 use super::snapshot::LogSnapshot;
-use super::status::{SourceStatus, Status};
+use super::status::Status;
+use super::writer::Rotation;
 
 /// How often accounts are published, records delivered and time-outs looked at while nothing comes.
 const TICK: Duration = Duration::from_millis(100);
@@ -40,27 +49,29 @@ const DRAIN: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(60);
 /// A worker that has told nothing for this long does not work any more: far longer than [`PATIENCE`](super::exchange::PATIENCE).
 pub const STUCK: Duration = Duration::from_secs(10);
-/// A source that failed is left alone for this long.
-const REST: Duration = Duration::from_millis(100);
 
-/// What is shared by all workers.
+/// What is shared by all workers, the writer and those who ask.
 pub struct Shared {
     /// Set when all shall end.
-    pub stop: Arc<AtomicBool>,
-    /// What each worker has published, by its index.
+    pub stop: AtomicBool,
+    /// Set when all workers shall give back what they have.
+    pub pause: AtomicBool,
+    /// How many workers there are now.
+    pub workers: AtomicUsize,
+    /// What each worker has published, by its index: those that were and those that may be, too.
     pub status: Vec<Mutex<Status>>,
     /// Times are cut to this.
     pub precision: Precision,
     /// Where time is counted from for the order of records.
     pub start: Instant,
-    /// Whether a flow may come from several sources, so that its packets have to be put in order.
-    pub mixed: bool,
     /// How traffic is split, as the user names it.
     pub balance: String,
     /// What the writer has published of each log.
     pub logged: Mutex<Vec<LogSnapshot>>,
     /// Set when logs shall be rotated now.
     pub rotate: AtomicBool,
+    /// How logs shall be rotated from now on, when that was changed.
+    pub rotation: Mutex<Option<Rotation>>,
     /// Which sequence numbers of tunnels came, to all workers.
     pub carried: Mutex<Carried>,
 }
@@ -77,74 +88,49 @@ impl Shared {
             self.carried.lock().unwrap_or_else(PoisonError::into_inner).merge(arrivals);
         }
     }
-}
 
-impl Shared {
     /// Whether every worker has told something lately. A worker tells ten times a second, also where nothing comes.
     pub fn makes_progress(&self, at: Instant) -> bool {
-        self.status.iter().all(|place| {
-            let told = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).told;
+        self.status.iter().take(self.workers.load(Ordering::Relaxed)).all(|place| {
+            let told = place.lock().unwrap_or_else(PoisonError::into_inner).told;
             at.saturating_duration_since(told.unwrap_or(self.start)) < STUCK
         })
     }
-}
 
-#[cfg(test)]
-impl Shared {
-    /// Of workers that have not told anything yet.
-    pub fn for_tests(workers: usize) -> Self {
+    /// Before anything was told, by so many workers at most.
+    pub fn new(workers: usize, balance: String) -> Self {
         Self {
-            stop: Arc::default(),
+            stop: AtomicBool::default(),
+            pause: AtomicBool::default(),
+            workers: AtomicUsize::default(),
             status: std::iter::repeat_with(Mutex::default).take(workers).collect(),
             precision: Precision::Micros,
             start: now(),
-            mixed: false,
-            balance: String::new(),
+            balance,
             logged: Mutex::default(),
-            rotate: AtomicBool::new(false),
+            rotate: AtomicBool::default(),
+            rotation: Mutex::default(),
             carried: Mutex::default(),
         }
     }
 }
 
-/// One of the sources of a worker.
-struct Source {
-    reader: Box<dyn LiveSource>,
-    /// Its number among the sources of all workers.
-    feed: u16,
-    rests_until: Option<Instant>,
-}
-
-/// A worker on its thread.
-pub struct Thread {
-    index: usize,
-    sources: Vec<Source>,
-    hops: Hops,
-    inbox: Inbox,
-    sender: Sender,
-    shared: Arc<Shared>,
-    batch: FrameBatch,
-    tick_at: Instant,
-    meter: Meter,
-    /// Records that were made.
-    records: u64,
-    shedder: Shedder,
-}
-
-/// What a [`Thread`] is made of.
+/// What a worker works with, and gives back.
 pub struct Parts {
-    /// Its index among the workers.
-    pub index: usize,
-    /// Whom it reads, with their numbers among the sources of all workers.
-    pub sources: Vec<(u16, Box<dyn LiveSource>)>,
-    /// For its decap.
-    pub config: weir_decap::Config,
-    /// Makes uids.
-    pub key: UidKey,
-    /// Its lane.
-    pub worker: Worker,
-    /// Its ends of the queues.
-    pub ends: (Inbox, Outbox),
+    /// Where its frames come in.
+    pub intakes: Vec<Intake>,
+    /// Its lanes.
+    pub lanes: Lanes,
+    /// What time it is in them.
+    pub clock: LaneClock,
+    /// Packets that wait for older ones, where a flow may come from several sources.
+    pub order: Option<Order>,
+    /// Where records go, and what is told in them of the worker.
+    pub desk: Desk,
+}
+
+/// What belongs to the number of a worker, whoever has it.
+pub struct Desk {
     /// Where records go.
     pub sender: Sender,
     /// What it tells of itself in logs.
@@ -153,95 +139,116 @@ pub struct Parts {
     pub shed_above: f64,
 }
 
+/// A worker on its thread.
+pub struct Thread {
+    index: usize,
+    intakes: Vec<Intake>,
+    hops: Hops,
+    inbox: Inbox,
+    desk: Desk,
+    /// Records that were made.
+    records: u64,
+    shedder: Shedder,
+    shared: Arc<Shared>,
+    batch: FrameBatch,
+    tick_at: Instant,
+    /// What had been counted when this thread began: by the workers of this index, and by its intakes and lanes.
+    before: (Status, Status),
+    fault: Fault,
+}
+
 impl Thread {
     /// A worker that has not begun.
-    pub fn new(parts: Parts, shared: Arc<Shared>) -> Self {
-        let (inbox, outbox) = parts.ends;
-        let source = |(feed, reader)| Source { reader, feed, rests_until: None };
-        let Parts { index, config, key, worker, .. } = parts;
-        let hops = Hops::new(HopParts { index, config, key, worker, outbox }, &shared);
-        Self {
+    pub fn new(index: usize, parts: Parts, ends: (Inbox, Outbox), shared: Arc<Shared>) -> Self {
+        let (inbox, outbox) = ends;
+        let Parts { intakes, lanes, clock, order, desk } = parts;
+        let place = shared.status.get(index);
+        let told = place.map(|place| place.lock().unwrap_or_else(PoisonError::into_inner).counted());
+        let mut thread = Self {
             index,
-            sources: parts.sources.into_iter().map(source).collect(),
-            hops,
+            intakes,
+            hops: Hops::new(lanes, clock, order, outbox, shared.start),
             inbox,
-            sender: parts.sender,
+            shedder: Shedder::new(desk.shed_above),
+            desk,
+            records: 0,
             tick_at: shared.start,
-            shedder: Shedder::new(parts.shed_above),
             shared,
             batch: FrameBatch::default(),
-            meter: parts.meter,
-            records: 0,
-        }
+            before: (told.unwrap_or_default(), Status::default()),
+            fault: Fault::of_worker(),
+        };
+        thread.before.1 = thread.status(false);
+        // The thread is about to begin; its time is counted from 0.
+        thread.before.1.busy = Duration::ZERO;
+        thread
     }
 
-    /// Works until told to stop.
-    pub fn run(mut self) {
-        while !self.shared.stop.load(Ordering::Relaxed) {
+    /// Works until told to stop, or to pause; gives back what it has. A panic, which is a bug of ours, costs the flows of its
+    /// lanes.
+    pub fn run(mut self) -> Parts {
+        // From now on the writer waits for this one.
+        let _ = self.desk.sender.send(&mut Entries::default(), self.hops.records().1);
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            let what = "analyses anew: its connections are lost, and counted. This is a bug of weir";
+            complain(&anyhow!("worker {} panicked and {what}", self.index));
+            self.recover();
+        }
+        if self.shared.stop.load(Ordering::Relaxed) {
+            self.drain();
+            self.finish();
+        } else {
+            self.hand_over();
+        }
+        let Self { intakes, hops: Hops { lanes, clock, order, .. }, desk, .. } = self;
+        Parts { intakes, lanes, clock, order, desk }
+    }
+
+    fn work(&mut self) {
+        while !self.shared.stop.load(Ordering::Relaxed) && !self.shared.pause.load(Ordering::Relaxed) {
             let busy = self.round();
             self.tick(now());
             if !busy {
                 self.sleep();
             }
         }
-        self.drain();
-        self.finish();
     }
 
     /// Takes what is there, from sources and from others. Answers whether there was anything.
     fn round(&mut self) -> bool {
         let mut busy = false;
-        for index in 0..self.sources.len() {
-            busy |= self.receive(index);
+        let at = now();
+        for intake in &mut self.intakes {
+            for index in 0..intake.len() {
+                let Some(feed) = intake.receive(index, &mut self.batch, at) else { continue };
+                busy = true;
+                self.fault.check(self.batch.len());
+                self.hops.batch(&mut self.batch, feed, &mut intake.walker, &self.shared, &self.inbox);
+                // The ring's block goes back to the kernel.
+                self.batch.clear();
+            }
         }
         while let Some(parcel) = self.inbox.take() {
-            self.hops.parcel(parcel, self.shared.start);
+            self.hops.parcel(parcel);
             busy = true;
         }
-        self.hops.release(false, self.shared.start);
+        self.hops.release(false);
         busy
-    }
-
-    /// Takes a batch from a source, without waiting.
-    fn receive(&mut self, index: usize) -> bool {
-        let Some(Source { reader, feed, rests_until }) = self.sources.get_mut(index) else { return false };
-        if rests_until.is_some_and(|until| until > now()) {
-            return false;
-        }
-        *rests_until = None;
-        match reader.receive(&mut self.batch, Duration::ZERO) {
-            Ok(Received::Frames) => {}
-            Ok(Received::Idle) => return false,
-            Ok(Received::Ended) => {
-                *rests_until = Some(now() + REST);
-                return false;
-            }
-            Err(error) => {
-                complain(&error.into());
-                *rests_until = Some(now() + REST);
-                return false;
-            }
-        }
-        self.hops.batch(&mut self.batch, *feed, &self.shared, &self.inbox);
-        // The ring's block goes back to the kernel.
-        self.batch.clear();
-        true
     }
 
     /// Waits until there is something to do, a tick at most.
     fn sleep(&mut self) {
         if let Some(parcel) = self.inbox.fall_asleep() {
-            self.hops.parcel(parcel, self.shared.start);
+            self.hops.parcel(parcel);
             return;
         }
         let at = now();
-        let resting = |source: &&Source| source.rests_until.is_none_or(|until| until <= at);
-        let sources = self.sources.iter().filter(resting).filter_map(|s| s.reader.descriptor());
+        let sources = self.intakes.iter().flat_map(|intake| intake.descriptors(at));
         let descriptors: Vec<BorrowedFd<'_>> = sources.chain([self.inbox.descriptor()]).collect();
         let mut ready: Vec<_> =
             descriptors.iter().map(|d| PollFd::new(d.as_fd(), PollFlags::POLLIN)).collect();
         // What waits for older packets has to be looked at more often.
-        let most = if self.shared.mixed { HOLD / 4 } else { TICK };
+        let most = if self.hops.order.is_some() { HOLD / 4 } else { TICK };
         let left = self.tick_at.saturating_duration_since(at).min(most).as_millis() as u16 + 1;
         // Interrupted or not, the next round finds out what there is.
         let _ = poll(&mut ready, PollTimeout::from(left));
@@ -254,10 +261,10 @@ impl Thread {
             return;
         }
         self.tick_at = at + TICK;
-        let fills = self.sources.iter().filter_map(|source| source.reader.fill());
+        let fills = self.intakes.iter().map(Intake::fill);
         let shed = self.shedder.look(fills.fold(self.inbox.fill(), f64::max));
         self.hops.shed(shed);
-        self.hops.advance(at, self.shared.start);
+        self.hops.advance(at, self.intakes.iter_mut().map(|intake| &mut intake.walker));
         self.deliver(false);
         let status = self.publish(false);
         self.measure(at, &status);
@@ -265,7 +272,7 @@ impl Thread {
 
     /// Adds the records about this worker that are due.
     fn measure(&mut self, at: Instant, status: &Status) {
-        if !self.meter.is_due(at) {
+        if !self.desk.meter.is_due(at) {
             return;
         }
         let wall = meter::wall();
@@ -280,7 +287,7 @@ impl Thread {
             records: self.records,
             lag: self.hops.last().map(lag),
         };
-        let records = self.meter.records(at, wall, meter::resident_memory(), &readings);
+        let records = self.desk.meter.records(at, wall, meter::resident_memory(), &readings);
         let (entries, _) = self.hops.records();
         for record in records {
             entries.push(record);
@@ -291,40 +298,41 @@ impl Thread {
         let (entries, sequence) = self.hops.records();
         self.records += entries.len() as u64;
         // A writer that is gone has said why.
-        let _ = self.sender.send(entries, if last { u64::MAX } else { sequence });
+        let _ = self.desk.sender.send(entries, if last { u64::MAX } else { sequence });
     }
 
-    /// `last`: what the kernel still has will not be read.
-    fn publish(&mut self, last: bool) -> Status {
+    /// What intakes and lanes have counted. `last`: what the kernel still has will not be read.
+    fn status(&mut self, last: bool) -> Status {
         let mut status = Status { told: Some(now()), ..Status::default() };
-        for Source { reader, feed, .. } in &mut self.sources {
-            let losses = reader.losses();
-            let taken = losses.dropped.saturating_add(reader.account().entered.frames);
-            let left = Count::new(losses.seen.saturating_sub(taken), 0);
-            if last {
-                status.tap.enter(left);
-                status.tap.drop(Reason::LeftAtStop, left);
-            }
-            status.tap.merge(reader.account());
-            status.losses = status.losses.plus(losses);
-            status.sources.push(SourceStatus {
-                number: *feed,
-                name: reader.name().to_owned(),
-                received: reader.account().passed,
-                losses,
-                fill: reader.fill(),
-            });
-        }
-        let lost = Count::new(status.losses.dropped, 0);
-        status.tap.enter(lost);
-        status.tap.drop(Reason::KernelDropped, lost);
+        self.intakes.iter_mut().for_each(|intake| intake.status(&mut status, last));
         self.hops.status(&mut status);
-        self.shared.carried(self.hops.arrivals());
+        for intake in &mut self.intakes {
+            self.shared.carried(intake.walker.arrivals());
+        }
+        // A system without such a clock has no load to follow.
+        status.busy = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default();
+        status
+    }
+
+    fn publish(&mut self, last: bool) -> Status {
+        let status = self.status(last);
+        let (told, begun) = &self.before;
+        let status = told.plus(status.since(begun));
         if let Some(place) = self.shared.status.get(self.index) {
             // Whoever panicked with the lock has left a status that is about to be replaced.
-            place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone_from(&status);
+            place.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&status);
         }
         status
+    }
+
+    /// After a panic: nothing that was in the making is trusted, and everything is accounted for.
+    fn recover(&mut self) {
+        self.batch.clear();
+        self.intakes.iter_mut().for_each(Intake::recover);
+        let mut passed = Account::default().passed;
+        passed += self.status(false).decap.passed;
+        passed -= self.before.1.decap.passed;
+        self.hops.recover(passed);
     }
 
     /// Reads what the kernel has taken before the stop.
@@ -345,19 +353,30 @@ impl Thread {
         }
     }
 
-    /// Hands over what is left, takes what others have left, and ends all connections.
-    fn finish(mut self) {
-        self.hops.finish_decap();
-        self.hops.send(u16::MAX, &self.inbox, self.shared.start);
+    /// Hands over what is on its way to others, and takes what others have, until none has anything any more.
+    fn exchange(&mut self) {
+        self.hops.send(u16::MAX, &self.inbox);
         self.hops.close_outbox();
         while let Ok(parcel) = self.inbox.wait(TICK) {
             if let Some(parcel) = parcel {
-                self.hops.parcel(parcel, self.shared.start);
+                self.hops.parcel(parcel);
             }
-            self.hops.release(false, self.shared.start);
+            self.hops.release(false);
             self.tick(now());
         }
-        self.hops.release(true, self.shared.start);
+    }
+
+    fn hand_over(&mut self) {
+        self.exchange();
+        self.deliver(false);
+        self.publish(false);
+    }
+
+    /// Hands over what is left, takes what others have left, and ends all connections.
+    fn finish(&mut self) {
+        self.hops.finish_decap(self.intakes.iter_mut().map(|intake| &mut intake.walker));
+        self.exchange();
+        self.hops.release(true);
         while self.hops.finish_lane() {
             self.deliver(false);
         }

@@ -56,6 +56,10 @@ pub fn write(
     mut writer: Writer,
 ) -> Written {
     let mut merge = Merge::new(sources.len());
+    // Nobody waits for workers that have not begun.
+    for source in 0..sources.len() {
+        let _: Result<(), ()> = merge.take(source, u64::MAX, [], &mut |_| Ok(()));
+    }
     let mut flush_at = now() + FLUSH;
     loop {
         match deliveries.recv_timeout(flush_at.saturating_duration_since(now())) {
@@ -110,6 +114,11 @@ impl Writer {
 
     /// Does what is due once a second.
     fn second(&mut self) {
+        let changed = self.shared.rotation.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(rotation) = changed {
+            self.rotation = rotation;
+            self.rotate_at = rotation.every.and_then(|every| next(every, wall()));
+        }
         let asked = self.shared.rotate.swap(false, Ordering::Relaxed);
         if asked || self.rotate_at.is_some_and(|at| wall() >= at) {
             self.rotate_at = self.rotation.every.and_then(|every| next(every, wall()));
