@@ -65,6 +65,8 @@ pub struct FileConfig {
     /// Most bytes of one file that are held because they came out of order; beyond, the holes before them are given up
     /// and count as overflow (Zeek: Files::reassembly_buffer_size).
     pub max_held: usize,
+    /// Most such bytes of all files of one lane.
+    pub max_held_total: usize,
     /// Most bytes that the decoders of content codings (gzip, deflate, br) of one lane may hold; beyond, bodies are
     /// taken as they are (a weird says so).
     pub max_decoders: usize,
@@ -111,6 +113,7 @@ impl Default for FileConfig {
             timeout: Interval::from_secs(120),
             max_files: 1 << 16,
             max_held: 512 << 10,
+            max_held_total: 256 << 20,
             max_decoders: 256 << 20,
         }
     }
@@ -161,6 +164,22 @@ fn private_address_space() -> Vec<(Address, u8)> {
 }
 
 impl Config {
+    /// The bounds of each of `lanes` lanes that together have what this allows `workers` lanes.
+    #[must_use]
+    pub fn divided(&self, lanes: usize, workers: usize) -> Self {
+        let mut config = self.clone();
+        for limit in [
+            &mut config.flow.max_flows,
+            &mut config.tcp.max_held_total,
+            &mut config.file.max_files,
+            &mut config.file.max_held_total,
+            &mut config.file.max_decoders,
+        ] {
+            *limit = limit.saturating_mul(workers).div_ceil(lanes.max(1));
+        }
+        config
+    }
+
     /// Whether `address` is in one of the local networks.
     pub fn is_local(&self, address: &Address) -> bool {
         let bits = u128::from_be_bytes(address.0);
@@ -175,6 +194,15 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lanes_that_share_the_bounds_of_workers_have_no_more_together() {
+        let config = Config::default();
+        let lane = config.divided(16, 2);
+        assert_eq!((lane.flow.max_flows, lane.file.max_held_total), (1 << 18, 32 << 20));
+        assert_eq!((lane.tcp.max_held_total, lane.tcp.max_held_per_side), (32 << 20, 1 << 20));
+        assert_eq!(config.divided(3, 3).file.max_files, config.file.max_files);
+    }
 
     #[test]
     fn private_addresses_are_local_and_others_are_not() {

@@ -10,8 +10,8 @@ use weir_wire::{Address, ConnId, Interval, Time};
 
 use crate::protocol::Kind;
 
-/// Most connections that are expected on a lane; further ones are not.
-const MAX_EXPECTED: usize = 65_536;
+/// Most connections that are expected on a lane; further ones are not. Some 100 bytes each: less than 2 MiB.
+const MAX_EXPECTED: usize = 16_384;
 /// How long one is expected.
 const LIFETIME: Interval = Interval::from_secs(300);
 /// How long a tunnel through a proxy is remembered (Zeek: `Tunnel::expiration_interval`).

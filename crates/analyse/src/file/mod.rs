@@ -40,9 +40,6 @@ pub struct FileInfo {
     pub sender: Side,
 }
 
-/// Most bytes that all files of one lane hold because they came out of order.
-const MAX_HELD: usize = 256 << 20;
-
 /// Most files that ended whose types are remembered until time goes on.
 const MAX_ENDED: usize = 256;
 
@@ -78,13 +75,13 @@ impl Files {
         [self.begun, self.table.len() as u64, self.held as u64]
     }
 
-    /// Changes a file that is known. Answers whether it is complete then.
+    /// Changes a file that is known; `what` learns how many bytes all files hold. Answers whether it is complete then.
     fn change(&mut self, handle: FileHandle, what: impl FnOnce(&mut File, usize, &mut Matcher)) -> bool {
         let Some(file) = self.table.get_mut(&handle) else {
             return false;
         };
         let before = file.held_bytes();
-        what(file, MAX_HELD.saturating_sub(self.held), &mut self.matcher);
+        what(file, self.held, &mut self.matcher);
         self.held = self.held.saturating_sub(before).saturating_add(file.held_bytes());
         file.is_complete()
     }
@@ -211,7 +208,8 @@ impl Context<'_> {
     /// Bytes at `offset`, in any order.
     pub fn file_data_at(&mut self, file: FileHandle, offset: u64, bytes: &[u8]) {
         let (now, config) = (self.now, &self.config.file);
-        let complete = self.files.change(file, |file, room, matcher| {
+        let complete = self.files.change(file, |file, held, matcher| {
+            let room = config.max_held_total.saturating_sub(held);
             file.touch(now);
             file.data_at(offset, bytes, room, config, matcher);
         });

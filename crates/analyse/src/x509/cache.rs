@@ -14,7 +14,7 @@ use super::log::{self, Fingerprint, Role};
 /// Most certificates that are remembered.
 const MAX_CERTIFICATES: usize = 4096;
 /// Most bytes of these; what is made of them takes about as much again.
-const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 4 << 20;
 
 /// The certificates that a lane remembers.
 #[derive(Default)]

@@ -457,7 +457,7 @@ sections! {
     }
     /// Flows.
     flow: RawFlow of weir_analyse::config::FlowConfig = analyse.flow {
-        /// Flows of one lane, at most; beyond, the one that was idle longest is ended early and logged.
+        /// Flows of one worker, at most; beyond, the one that was idle longest is ended early and logged.
         max_flows: usize,
         /// A TCP connection without packets is over after this.
         tcp_inactivity: Interval,
@@ -480,7 +480,7 @@ sections! {
     tcp: RawTcp of weir_analyse::config::TcpConfig = analyse.tcp {
         /// Bytes that one direction of a connection may hold for a hole to be filled; beyond, the hole is a gap.
         max_held_per_side: usize,
-        /// Such bytes of all connections of one lane, at most.
+        /// Such bytes of all connections of one worker, at most.
         max_held_total: usize,
         /// Bytes above a hole that prove that it will not be filled.
         max_unacked: usize,
@@ -491,11 +491,13 @@ sections! {
         beginning: usize,
         /// A file without progress is given up after this.
         timeout: Interval,
-        /// Files at once in one lane, at most.
+        /// Files at once in one worker, at most.
         max_files: usize,
         /// Bytes of one file that are held because they came out of order, at most.
         max_held: usize,
-        /// Memory of the decoders of content codings (gzip, deflate, br) of one lane, at most.
+        /// Such bytes of all files of one worker, at most.
+        max_held_total: usize,
+        /// Memory of the decoders of content codings (gzip, deflate, br) of one worker, at most.
         max_decoders: usize,
     }
     /// The site.

@@ -24,7 +24,7 @@ use super::clock::LaneClock;
 use super::exchange::{self, Alarm, Inbox};
 use super::fault::Fault;
 use super::intake::Intake;
-use super::lanes::{self, Lanes};
+use super::lanes::Lanes;
 use super::meter::Meter;
 use super::order::Order;
 use super::worker::{Desk, Parts, Shared, Thread};
@@ -62,14 +62,8 @@ pub type Inlet = (Receiver<Delivery>, Vec<SyncSender<Delivery>>);
 
 impl Rest {
     /// Before the first packet: `lanes` empty lanes.
-    pub fn new(
-        intakes: Vec<Intake>,
-        lanes: usize,
-        config: &Config,
-        workers: usize,
-        key: UidKey,
-    ) -> Self {
-        let limits = Arc::new(lanes::limits(&config.analyse, lanes, workers));
+    pub fn new(intakes: Vec<Intake>, lanes: usize, config: &Config, workers: usize, key: UidKey) -> Self {
+        let limits = Arc::new(config.analyse.divided(lanes, workers));
         let secret = secret();
         let lane = || {
             let dedup = config.dedup.deduplicator(lanes, secret);

@@ -14,31 +14,15 @@ use weir_wire::{FlowKey, Packet, Shed, Time};
 use super::super::worker::Worker;
 use super::status::Status;
 
-/// Lanes at least: with 64, the busiest of 7 workers has 10 of them, where 9.1 would be even.
-const LANES: usize = 64;
-/// A lane may have so many times its even share of a worker's limits, as flows are not spread evenly.
-const SLACK: usize = 4;
+/// Lanes at least: enough that a few workers have about as many each, few enough that what each lane keeps for itself (memory of certificates, of
+/// types of files, of timers) does not add up. Where there are more CPUs there are more lanes.
+const LANES: usize = 16;
 
-/// How many lanes there are where the kernel splits traffic in `rings`. A multiple of these, so that a packet that comes by the
-/// ring of its flow is at home there.
-pub const fn lanes_for(rings: usize) -> usize {
-    let rings = if rings == 0 { 1 } else { rings };
-    LANES.div_ceil(rings) * rings
-}
-
-/// The limits of one lane, where `config` has those of a worker, of which there are `workers`.
-pub fn limits(config: &Config, lanes: usize, workers: usize) -> Config {
-    let mut config = config.clone();
-    let each = (lanes / workers.max(1)).max(1);
-    for limit in [
-        &mut config.flow.max_flows,
-        &mut config.tcp.max_held_total,
-        &mut config.file.max_files,
-        &mut config.file.max_decoders,
-    ] {
-        *limit = limit.saturating_mul(SLACK).div_ceil(each).min(*limit);
-    }
-    config
+/// How many lanes there are where the kernel splits traffic in `rings` and there are so many CPUs. A multiple of the rings, so that a
+/// packet that comes by the ring of its flow is at home there.
+pub fn lanes_for(rings: usize, cpus: usize) -> usize {
+    let rings = rings.max(1);
+    LANES.max(cpus).div_ceil(rings) * rings
 }
 
 /// The lanes of one worker.
@@ -137,7 +121,7 @@ impl Lanes {
 
 /// Other limits hold from now on, for all of `lanes`.
 pub fn configure(lanes: &mut [Worker], config: &Config, workers: usize) {
-    let limits = Arc::new(limits(config, lanes.len(), workers));
+    let limits = Arc::new(config.divided(lanes.len(), workers));
     for lane in lanes {
         lane.configure(Arc::clone(&limits));
     }
@@ -150,12 +134,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lanes_are_a_multiple_of_the_rings_and_each_has_its_share_of_the_limits() {
-        assert_eq!([1, 2, 3, 64, 100].map(lanes_for), [64, 64, 66, 64, 100]);
-        let mut config = Config::default();
-        config.flow.max_flows = 1000;
-        assert_eq!(limits(&config, 64, 2).flow.max_flows, 125);
-        assert_eq!(limits(&config, 64, 64).flow.max_flows, 1000);
+    fn lanes_are_a_multiple_of_the_rings_and_no_fewer_than_the_cpus() {
+        assert_eq!([1, 2, 3, 16, 100].map(|rings| lanes_for(rings, 2)), [16, 16, 18, 16, 100]);
+        assert_eq!([2, 3, 48].map(|rings| lanes_for(rings, 64)), [64, 66, 96]);
     }
 
     #[test]

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_sensor_is_healthy_until_a_worker_is_silent_for_too_long() {
-        let shared = Shared::for_tests(2);
+        let shared = Shared::new(2, String::new());
+        shared.workers.store(2, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(health(&shared).0, StatusCode::OK);
         let later = now() + super::super::worker::STUCK;
         assert!(!shared.makes_progress(later));

@@ -140,7 +140,8 @@ impl Sensor {
             }
         }
         let metrics = given(&config.sense.metrics).map(Metrics::open);
-        let lanes = lanes::lanes_for(workers);
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let lanes = lanes::lanes_for(workers, cpus);
         let way = config.sense.balance.to_possible_value();
         let shared = Arc::new(Shared::new(lanes, way.map_or_else(String::new, |v| v.get_name().to_owned())));
         let intake = |sources| Intake::new(sources, config.decap.clone(), key);

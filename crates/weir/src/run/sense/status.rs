@@ -88,6 +88,7 @@ impl Status {
                 dropped: self.losses.dropped.saturating_sub(before.losses.dropped),
                 freezes: self.losses.freezes.saturating_sub(before.losses.freezes),
             },
+            senders: self.senders.clone(),
             sources: self.sources.clone(),
             busiest: self.busiest.clone(),
             fragment_memory: self.fragment_memory,

@@ -110,7 +110,8 @@ impl Steward<'_> {
         );
         let before = self.crew.len();
         if count != before {
-            self.change(count, |_| {})?;
+            let config = self.config.analyse.clone();
+            self.change(count, |rest| lanes::configure(&mut rest.lanes, &config, count))?;
             tell(&format!("{count} workers, where there were {before}"));
         }
         Ok(format!("{count} workers"))
