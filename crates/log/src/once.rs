@@ -46,6 +46,8 @@ const PER_ORIGINATOR: &[&[u8]] = &[
     b"fragment_inconsistency",
     b"fragment_overlap",
     b"fragment_size_inconsistency",
+    b"SSH_max_packet_length_exceeded",
+    b"SSH_max_string_length_exceeded",
     // These become notices, once for each originator too.
     b"FIN_storm",
     b"successful_RPC_reply_to_invalid_request",

@@ -41,6 +41,10 @@ const MAX_LINE: usize = 1 << 16;
 const MAX_MECHANISM: usize = 64;
 /// Most bytes of a command's name (Zeek: FTP::max_command_length).
 const MAX_COMMAND: usize = 100;
+/// Most bytes of a user's name, or a password (Zeek: FTP::max_user_length, FTP::max_password_length).
+const MAX_LOGIN: usize = 128;
+/// Most bytes of an argument, or a reply (Zeek: FTP::max_arg_length, FTP::max_reply_msg_length).
+const MAX_TEXT: usize = 4096;
 
 /// The lines of one side.
 struct Half {
@@ -64,6 +68,8 @@ pub struct Ftp {
     auth: Vec<u8>,
     gssapi: Option<Box<Gssapi>>,
     pending: Pending,
+    /// Bytes of the last reply.
+    replied: usize,
     /// The code of a reply of several lines, until its last.
     continued: Option<u16>,
     nul_told: bool,
@@ -78,6 +84,7 @@ impl Default for Ftp {
             auth: Vec::new(),
             gssapi: None,
             pending: Pending::default(),
+            replied: 0,
             continued: None,
             nul_told: false,
             over: false,
@@ -127,20 +134,24 @@ impl Ftp {
         };
         if command.name.len() > MAX_COMMAND {
             if self.confirmed {
-                let len = command.name.len().to_string();
-                cx.weird("FTP_max_command_length_exceeded", Some(len.into()), SOURCE);
+                tell(cx, "FTP_max_command_length_exceeded", command.name.len());
             }
             return false;
         }
         self.confirmed = true;
         cx.confirm();
-        if let Some(count) = self.pending.command() {
-            cx.weird("FTP_too_many_pending_commands", Some(count.to_string().into()), SOURCE);
-        }
         let id = cx.connection.id;
+        let over = self.pending.settle();
+        self.command_over(cx, over);
+        if let Some(count) = self.pending.command(pending::shown_len(&command, id.resp_h)) {
+            tell(cx, "FTP_too_many_pending_commands", count);
+        }
+        let len = command.argument.len();
         match command.name.to_ascii_uppercase().as_slice() {
+            b"USER" if len > MAX_LOGIN => tell(cx, "FTP_user_too_long", len),
+            b"PASS" if len > MAX_LOGIN => tell(cx, "FTP_password_too_long", len),
             b"AUTH" => {
-                let len = command.argument.len().min(MAX_MECHANISM);
+                let len = len.min(MAX_MECHANISM);
                 self.auth = command.argument.get(..len).unwrap_or_default().into();
             }
             b"PORT" => {
@@ -156,6 +167,17 @@ impl Ftp {
             _ => {}
         }
         true
+    }
+
+    /// A command whose argument has so many bytes is over.
+    fn command_over(&self, cx: &mut Context<'_>, argument: Option<usize>) {
+        let Some(argument) = argument else { return };
+        if argument > MAX_TEXT {
+            tell(cx, "FTP_arg_too_long", argument);
+        }
+        if self.replied > MAX_TEXT {
+            tell(cx, "FTP_reply_msg_too_long", self.replied);
+        }
     }
 
     /// A line of the server, followed by `rest` bytes; answers whether it was understood.
@@ -178,8 +200,12 @@ impl Ftp {
             self.gssapi = Some(Box::default());
         }
         let intermediate = code == 0;
+        if !intermediate {
+            self.replied = reply.text.len();
+        }
         if !intermediate && self.continued.is_none() {
-            self.pending.reply();
+            let over = self.pending.reply();
+            self.command_over(cx, over);
         }
         let id = cx.connection.id;
         let to = match code {
@@ -192,6 +218,11 @@ impl Ftp {
         }
         true
     }
+}
+
+/// Reports what is too long or too many.
+fn tell(cx: &mut Context<'_>, name: &'static str, how_much: usize) {
+    cx.weird(name, Some(how_much.to_string().into()), SOURCE);
 }
 
 impl Analyze for Ftp {
@@ -227,6 +258,10 @@ impl Analyze for Ftp {
     fn finish(&mut self, cx: &mut Context<'_>) {
         if let Some(gssapi) = &mut self.gssapi {
             gssapi.finish(cx);
+        }
+        // Before the first command nothing was a session.
+        while let Some(argument) = self.pending.leave().filter(|_| self.confirmed) {
+            self.command_over(cx, Some(argument));
         }
     }
 

@@ -103,3 +103,27 @@ fn what_was_left_to_tls_is_no_text_any_more() {
     assert!(b.weirds().is_empty());
     assert_eq!(b.verdict.hand_over.map(|h| h.rest), Some(4));
 }
+
+#[test]
+fn what_is_too_long_is_told_when_its_command_is_over() {
+    let mut b = bench();
+    let line = |word: &str, n: usize| format!("{word} {}\r\n", "x".repeat(n)).into_bytes();
+    b.data(Side::Resp, b"220 ready\r\n");
+    b.data(Side::Orig, &line("USER", 129));
+    b.data(Side::Resp, b"331 who\r\n");
+    b.data(Side::Orig, &line("PASS", 200));
+    assert_eq!(
+        b.weirds(),
+        [("FTP_user_too_long".into(), Some("129".into())), ("FTP_password_too_long".into(), Some("200".into()))]
+    );
+    b.data(Side::Resp, b"230 in\r\n");
+    b.data(Side::Orig, &line("SITE", 5000));
+    b.data(Side::Resp, &line("200", 4097));
+    assert_eq!(b.weirds().len(), 2);
+    b.data(Side::Orig, &line("RETR", 4096));
+    b.finish();
+    let names: Vec<_> = b.weirds().into_iter().skip(2).collect();
+    let arg = |n: &'static str| ("FTP_arg_too_long".into(), Some(n.into()));
+    let reply = || ("FTP_reply_msg_too_long".into(), Some("4097".into()));
+    assert_eq!(names, [arg("5000"), reply(), arg("4113"), reply()]);
+}

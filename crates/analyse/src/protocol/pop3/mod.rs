@@ -13,6 +13,7 @@ use weir_record::Text;
 
 use super::content_line::{ContentLine, Piece};
 use super::mime::Mail;
+use super::mime::base64::Decoder;
 use crate::context::{Context, Side};
 use crate::protocol::{Analyze, Kind};
 
@@ -36,8 +37,13 @@ enum Command {
     Capa,
     /// RETR or TOP: a mail follows.
     Mail,
-    Auth,
+    /// AUTH with a mechanism: challenges and their answers follow; `plain`: all is told in one answer (RFC 4616).
+    Auth {
+        plain: bool,
+    },
     Stls,
+    /// What only a server says.
+    Status,
     Other,
 }
 
@@ -51,13 +57,26 @@ impl Command {
             b"CAPA" => Self::Capa,
             b"RETR" | b"TOP" => Self::Mail,
             b"LIST" | b"UIDL" | b"AUTH" if alone => Self::Listing,
-            b"AUTH" => Self::Auth,
+            b"AUTH" => Self::Auth { plain: is_plain(line) },
+            b"OK" | b"+OK" | b"ERR" | b"-ERR" => Self::Status,
             b"STLS" => Self::Stls,
             b"LIST" | b"UIDL" | b"PASS" | b"APOP" | b"STAT" | b"DELE" | b"RSET" | b"NOOP" | b"LAST"
             | b"QUIT" | b"XSENDER" => Self::Other,
             _ => return None,
         })
     }
+}
+
+/// Whether the mechanism that AUTH names is PLAIN; as Zeek looks for it, anywhere in the line.
+fn is_plain(line: &[u8]) -> bool {
+    let names = |name| memchr::memmem::find(line, name).is_some();
+    !names(b"LOGIN") && names(b"PLAIN")
+}
+
+/// Whether the answer to a challenge of PLAIN has all three parts, the last of them not empty.
+fn is_whole(answer: &[u8]) -> bool {
+    let mut parts = answer.splitn(3, |b| *b == 0);
+    parts.nth(2).is_some_and(|password| !password.is_empty())
 }
 
 /// The analyser.
@@ -68,6 +87,8 @@ pub struct Pop3 {
     too_many_told: bool,
     /// The client answers a challenge.
     login: bool,
+    /// And it is to tell all at once.
+    plain: bool,
     /// The server's lines up to one with a dot are the answer to this.
     listing: Option<Command>,
     mail: Option<Mail>,
@@ -84,6 +105,7 @@ impl Default for Pop3 {
             pending: VecDeque::new(),
             too_many_told: false,
             login: false,
+            plain: false,
             listing: None,
             mail: None,
             entities: 0,
@@ -100,8 +122,11 @@ fn word(line: &[u8]) -> &[u8] {
 
 impl Pop3 {
     fn client(&mut self, cx: &mut Context<'_>, line: &[u8]) {
-        if line.is_empty() || self.login {
+        if line.is_empty() {
             return;
+        }
+        if self.login {
+            return self.answer(cx, line);
         }
         if self.pending.len() >= MAX_PENDING {
             if !std::mem::replace(&mut self.too_many_told, true) {
@@ -116,10 +141,28 @@ impl Pop3 {
         }
     }
 
+    /// An answer to a challenge.
+    fn answer(&mut self, cx: &mut Context<'_>, line: &[u8]) {
+        let (mut decoder, mut answer) = (Decoder::default(), Vec::new());
+        decoder.decode(line, &mut answer);
+        let fault = decoder.fault().or_else(|| decoder.finish(&mut answer));
+        if let Some(fault) = fault {
+            cx.weird("base64_illegal_encoding", Some(fault.to_string().into()), None);
+            cx.weird("pop3_bad_base64_encoding", None, SOURCE);
+        } else if self.plain && !is_whole(&answer) {
+            cx.weird("pop3_malformed_auth_plain", None, SOURCE);
+        }
+    }
+
     /// The first of the commands that wait is the one that the server answers next. One that is not known waits like others.
     fn begin(&mut self, cx: &mut Context<'_>) {
         match self.pending.front() {
-            Some(Ok(command)) => self.login = *command == Command::Auth,
+            Some(Ok(Command::Auth { plain })) => (self.login, self.plain) = (true, *plain),
+            Some(Ok(Command::Status)) => {
+                self.login = false;
+                cx.weird("pop3_client_sending_server_commands", None, SOURCE);
+            }
+            Some(Ok(_)) => self.login = false,
             Some(Err(word)) => {
                 cx.weird("pop3_client_command_unknown", Some(word.as_ref().into()), SOURCE);
                 self.unknown += 1;
@@ -138,12 +181,16 @@ impl Pop3 {
             return self.listed(cx, line);
         }
         let status = word(line);
-        if status.eq_ignore_ascii_case(b"+OK") {
+        // Zeek does not look which sign it is.
+        let plain = status.strip_prefix(b"+").or_else(|| status.strip_prefix(b"-")).unwrap_or(status);
+        if plain.eq_ignore_ascii_case(b"OK") {
             self.accepted(cx, rest);
-        } else if status.eq_ignore_ascii_case(b"-ERR") {
+        } else if plain.eq_ignore_ascii_case(b"ERR") {
             self.login = false;
             self.pending.pop_front();
             self.begin(cx);
+        } else if Command::parse(plain).is_some() {
+            cx.weird("pop3_server_sending_client_commands", None, SOURCE);
         } else if !self.login {
             let shown = if status.is_empty() { b"???" } else { status };
             let reason = [b"unknown server command (", shown, b")"].concat();
@@ -171,7 +218,7 @@ impl Pop3 {
                 cx.hand_over(Some(Kind::Ssl), rest);
                 self.over = true;
             }
-            Some(Command::Auth | Command::Other) | None => {}
+            Some(Command::Auth { .. } | Command::Status | Command::Other) | None => {}
         }
         if self.listing.is_none() && !self.over {
             self.begin(cx);

@@ -65,3 +65,32 @@ fn answers_to_challenges_are_no_commands() {
     b.data(Side::Resp, b"+OK\r\n");
     assert!(b.weirds().is_empty() && b.verdict.violation.is_none());
 }
+
+fn names(b: &Bench<Pop3>) -> Vec<Text> {
+    b.weirds().into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn an_answer_to_a_challenge_must_be_base_64_and_whole() {
+    let mut b = bench();
+    b.data(Side::Orig, b"AUTH PLAIN\r\n");
+    b.data(Side::Resp, b"+ \r\n");
+    b.data(Side::Orig, b"AGpvZQB4\r\n");
+    assert!(b.weirds().is_empty());
+    b.data(Side::Orig, b"AGpvZQ==\r\nAGpvZQA=\r\n");
+    assert_eq!(names(&b), ["pop3_malformed_auth_plain".into(), "pop3_malformed_auth_plain".into()]);
+    b.data(Side::Orig, b"*\r\n");
+    assert_eq!(names(&b)[2..], ["base64_illegal_encoding".into(), "pop3_bad_base64_encoding".into()]);
+}
+
+#[test]
+fn each_side_has_its_own_words() {
+    let mut b = bench();
+    b.data(Side::Orig, b"+OK\r\n");
+    b.data(Side::Resp, b"USER joe\r\n");
+    assert_eq!(
+        names(&b),
+        ["pop3_client_sending_server_commands".into(), "pop3_server_sending_client_commands".into()]
+    );
+    assert!(b.verdict.violation.is_none());
+}

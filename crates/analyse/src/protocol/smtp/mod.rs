@@ -31,6 +31,8 @@ const LINES: Option<&str> = Some("CONTENTLINE");
 const MAX_LINE: usize = 1 << 24;
 /// Most bytes of a line in a chunk (Zeek: SMTP::bdat_max_line_length).
 const MAX_CHUNK_LINE: usize = 4096;
+/// Most commands out of order before the analyser gives up (Zeek: SMTP::max_invalid_mail_transactions).
+const MAX_INVALID: u32 = 25;
 /// Most commands that wait for their replies; further ones are not remembered.
 const MAX_PENDING: usize = 1024;
 
@@ -66,6 +68,8 @@ pub struct Smtp {
     entities: u64,
     chunks: Option<Box<Chunks>>,
     transaction: Transaction,
+    /// Commands that came out of order.
+    invalid: u32,
     /// The code of a reply that goes on.
     continued: Option<u16>,
     over: bool,
@@ -81,6 +85,7 @@ impl Default for Smtp {
             entities: 0,
             chunks: None,
             transaction: Transaction::default(),
+            invalid: 0,
             continued: None,
             over: false,
         }
@@ -134,6 +139,11 @@ impl Smtp {
         self.remember(command);
         if let Some(what) = self.transaction.command(command, argument) {
             cx.weird("smtp_mail_transaction_invalid", Some(what.into()), SOURCE);
+            self.invalid += 1;
+            if self.invalid > MAX_INVALID {
+                cx.weird("smtp_excessive_invalid_mail_transactions", None, SOURCE);
+                self.over = true;
+            }
         }
         if command == Command::Bdat {
             self.chunk(cx, argument);

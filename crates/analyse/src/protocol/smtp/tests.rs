@@ -93,3 +93,16 @@ fn after_a_gap_a_reply_tells_where_the_session_is() {
     b.finish();
     assert_eq!(files(&b).len(), 1);
 }
+
+#[test]
+fn too_many_commands_out_of_order_are_the_end() {
+    let mut b = bench();
+    for _ in 0..25 {
+        b.data(Side::Orig, b"RCPT TO:<a@b>\r\n");
+    }
+    assert!(b.analyser.wants_payload());
+    b.data(Side::Orig, b"RCPT TO:<a@b>\r\n");
+    assert!(!b.analyser.wants_payload());
+    let (name, addl) = b.weirds().pop().unwrap();
+    assert_eq!((name, addl), ("smtp_excessive_invalid_mail_transactions".into(), None));
+}

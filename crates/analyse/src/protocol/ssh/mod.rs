@@ -20,7 +20,9 @@ mod tests;
 
 use self::auth::Auth;
 use self::log::Log;
-use self::parse::{Kex, KexInit, MAX_PACKET, Offer, Packet, Version, message};
+use self::parse::{
+    Kex, KexInit, MAX_PACKET, Offer, Packet, Refusal, Version, WEIRD_PACKET, WEIRD_STRING, message,
+};
 use crate::context::{Context, Side};
 use crate::protocol::Analyze;
 
@@ -91,6 +93,16 @@ impl Ssh {
         cx.violate(reason, None);
     }
 
+    /// A packet says that it has `len` bytes, more than are read: nobody waits for its end.
+    fn too_long(&mut self, cx: &mut Context<'_>, len: usize) {
+        if len > WEIRD_PACKET {
+            odd_length(cx, "SSH_max_packet_length_exceeded", len, WEIRD_PACKET);
+        }
+        self.lost = true;
+        self.halves = <[Half; 2]>::default();
+        self.first_kexinit = None;
+    }
+
     /// Reads as much of `bytes` as is complete; answers how much that is.
     fn read(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]) -> usize {
         let mut done = 0;
@@ -149,11 +161,17 @@ impl Ssh {
             self.fail(cx, "SSH packet before an agreed version");
             return None;
         };
-        let Ok(packet) = Packet::parse(version, bytes) else {
-            self.fail(cx, "malformed SSH packet");
-            return None;
+        let packet = match Packet::parse(version, bytes) {
+            Ok(packet) => packet?,
+            Err(Refusal::TooLong(len)) => {
+                self.too_long(cx, len);
+                return None;
+            }
+            Err(Refusal::Malformed) => {
+                self.fail(cx, "malformed SSH packet");
+                return None;
+            }
         };
-        let packet = packet?;
         match (version, packet.message) {
             (Version::One, message) => {
                 self.half(side).phase = Phase::Encrypted;
@@ -183,7 +201,12 @@ impl Ssh {
     }
 
     fn kexinit(&mut self, cx: &mut Context<'_>, side: Side, payload: &[u8]) {
-        let Ok(this) = KexInit::parse(payload) else { return self.fail(cx, "malformed SSH key exchange") };
+        let Ok(this) = KexInit::parse(payload) else {
+            if let Some(len) = parse::weird_string(payload) {
+                odd_length(cx, "SSH_max_string_length_exceeded", len as usize, WEIRD_STRING as usize);
+            }
+            return self.fail(cx, "malformed SSH key exchange");
+        };
         let Some((first, other)) = self.first_kexinit.as_ref().filter(|(first, _)| *first != side) else {
             self.first_kexinit.get_or_insert_with(|| (side, payload.into()));
             return;
@@ -228,6 +251,12 @@ impl Ssh {
         }
         self.half(side).held = rest;
     }
+}
+
+/// Something says that it is longer than it may be.
+fn odd_length(cx: &mut Context<'_>, name: &'static str, len: usize, most: usize) {
+    cx.unknown_message();
+    cx.weird(name, Some(format!("{len} > {most}").into()), SOURCE);
 }
 
 impl Analyze for Ssh {

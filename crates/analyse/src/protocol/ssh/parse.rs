@@ -7,8 +7,14 @@
 use smallvec::SmallVec;
 use weir_wire::{Cursor, Malformed};
 
-/// Most bytes of a packet in the clear (OpenSSH: PACKET_MAX_SIZE; RFC 4253 asks for 35,000).
+/// Most bytes of a packet in the clear that is read (OpenSSH: PACKET_MAX_SIZE; RFC 4253 asks for 35,000).
 pub const MAX_PACKET: usize = 256 * 1024;
+
+/// The length of a packet from which on it is weird (Zeek: SSH::max_packet_length).
+pub const WEIRD_PACKET: usize = 8 << 20;
+
+/// The length of a string from which on it is weird (Zeek: SSH::max_string_length).
+pub const WEIRD_STRING: u32 = 2 << 20;
 
 /// Most names of a list that count. OpenSSH offers some 20; negotiation compares each with each, so 128 × 128 at most.
 pub const MAX_NAMES: usize = 128;
@@ -93,17 +99,32 @@ pub struct Packet<'a> {
     pub len: usize,
 }
 
+/// Why there is no packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// It is longer than what is read, by what it says.
+    TooLong(usize),
+    /// It cannot be one.
+    Malformed,
+}
+
+impl From<Malformed> for Refusal {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
 impl<'a> Packet<'a> {
     /// The packet at the beginning of `bytes`, or `None` until it is complete.
     ///
     /// # Errors
-    /// [`Malformed`] where it cannot be one.
-    pub fn parse(version: Version, bytes: &'a [u8]) -> Result<Option<Self>, Malformed> {
+    /// A [`Refusal`] where it cannot be one, or is too long to be read.
+    pub fn parse(version: Version, bytes: &'a [u8]) -> Result<Option<Self>, Refusal> {
         let mut c = Cursor::new(bytes);
         let Ok(claimed) = c.u32() else { return Ok(None) };
         let claimed = claimed as usize;
         if claimed > MAX_PACKET {
-            return Err(Malformed::Length);
+            return Err(Refusal::TooLong(claimed));
         }
         // SSH 1 counts message and checksum; padding to a multiple of eight comes before them.
         let padded = if version == Version::One { claimed + 8 - claimed % 8 } else { claimed };
@@ -179,6 +200,20 @@ impl<'a> KexInit<'a> {
 fn string<'a>(c: &mut Cursor<'a>) -> Result<&'a [u8], Malformed> {
     let length = c.u32()?;
     c.take(length as usize)
+}
+
+/// The length of the first string of a negotiation that is weirdly long, by what it says.
+pub fn weird_string(payload: &[u8]) -> Option<u32> {
+    let mut c = Cursor::new(payload);
+    c.skip(16).ok()?;
+    for _ in 0..10 {
+        let length = c.u32().ok()?;
+        if length > WEIRD_STRING {
+            return Some(length);
+        }
+        c.take(length as usize).ok()?;
+    }
+    None
 }
 
 /// How keys are exchanged, as far as the messages differ.
@@ -262,8 +297,8 @@ mod tests {
         let one = [0, 0, 0, 7, 0, 3, 8, 9, 0xc, 0xc, 0xc, 0xc, 99];
         let packet = Packet { message: 3, payload: &[8, 9], len: 12 };
         assert_eq!(Packet::parse(Version::One, &one), Ok(Some(packet)));
-        assert_eq!(Packet::parse(Version::Two, &[0xff; 16]), Err(Malformed::Length));
-        assert_eq!(Packet::parse(Version::Two, &[0, 0, 0, 2, 9, 0]), Err(Malformed::Length));
+        assert_eq!(Packet::parse(Version::Two, &[0xff; 16]), Err(Refusal::TooLong(0xffff_ffff)));
+        assert_eq!(Packet::parse(Version::Two, &[0, 0, 0, 2, 9, 0]), Err(Refusal::Malformed));
     }
 
     #[test]

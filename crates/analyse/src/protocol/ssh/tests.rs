@@ -227,3 +227,32 @@ proptest! {
         bench.finish();
     }
 }
+
+#[test]
+fn lengths_beyond_all_measure_are_weird() {
+    let versions = |b: &mut Bench<Ssh>| {
+        b.data(Orig, b"SSH-2.0-a\r\n");
+        b.data(Resp, b"SSH-2.0-b\r\n");
+    };
+    let mut b = bench();
+    versions(&mut b);
+    b.data(Orig, b"GET / HTTP/1.0");
+    assert_eq!(
+        b.weirds(),
+        [("SSH_max_packet_length_exceeded".into(), Some("1195725856 > 8388608".into()))]
+    );
+    assert!(b.verdict.unknown_message && b.verdict.violation.is_none() && !b.analyser.wants_payload());
+
+    let mut b = bench();
+    versions(&mut b);
+    let mut payload = vec![0; 16];
+    payload.extend(0x20_0001_u32.to_be_bytes());
+    b.data(Orig, &packet(message::KEXINIT, &payload));
+    assert_eq!(b.weirds(), [("SSH_max_string_length_exceeded".into(), Some("2097153 > 2097152".into()))]);
+    assert!(b.verdict.violation.is_some());
+
+    let mut b = bench();
+    versions(&mut b);
+    b.data(Orig, &[0, 0x40, 0, 0, 1, 2]);
+    assert!(b.weirds().is_empty() && b.verdict.violation.is_none() && !b.analyser.wants_payload());
+}

@@ -1,5 +1,8 @@
 //! Bytes to frames: heads are read, payload is passed on as it comes. Source: RFC 6455, 5.
 
+/// Most bytes of a control frame (RFC 6455, 5.5).
+pub const MAX_CONTROL: u64 = 125;
+
 /// Longest head: two bytes, eight of length, four of mask.
 const MAX_HEAD: usize = 14;
 
@@ -15,6 +18,8 @@ pub struct Frames {
     /// Which byte of the mask is next.
     turn: usize,
     is_data: bool,
+    /// A control frame that is too long began, and nobody asked for it yet: its length.
+    too_long: Option<u64>,
 }
 
 /// A run of payload.
@@ -48,6 +53,11 @@ impl Frames {
         *bytes = rest;
         self.left -= payload.len() as u64;
         Some(Payload { bytes: payload, is_data: self.is_data })
+    }
+
+    /// The length of a control frame that began and is longer than one may be; told once.
+    pub const fn take_too_long(&mut self) -> Option<u64> {
+        self.too_long.take()
     }
 
     /// Whether payload must be unmasked.
@@ -100,6 +110,10 @@ impl Frames {
         self.turn = 0;
         // Text, binary, or the continuation of either.
         self.is_data = first & 0x0f <= 2;
+        // Close, ping, pong.
+        if matches!(first & 0x0f, 8..=10) && self.left > MAX_CONTROL {
+            self.too_long = self.too_long.or(Some(self.left));
+        }
     }
 }
 

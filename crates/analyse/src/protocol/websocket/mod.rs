@@ -5,7 +5,7 @@
 
 mod frame;
 
-use self::frame::Frames;
+use self::frame::{Frames, MAX_CONTROL};
 use crate::context::{Context, Side};
 use crate::detect::Detection;
 use crate::protocol::Analyze;
@@ -36,14 +36,14 @@ impl WebSocket {
 impl Analyze for WebSocket {
     fn data(&mut self, cx: &mut Context<'_>, side: Side, mut bytes: &[u8]) {
         self.begin(cx);
-        let Self { sides, inner: Some(inner), lost: false, .. } = self else { return };
+        let Self { sides, inner, lost: false, .. } = self else { return };
         // What is inside speaks of itself; what this analyser has said must not be mixed with it.
         let said = std::mem::take(&mut cx.verdict);
         let Some(frames) = sides.get_mut(side.index()) else { return };
         while let Some(payload) = frames.next(&mut bytes) {
-            if !payload.is_data {
+            let Some(inner) = inner.as_mut().filter(|inner| payload.is_data && inner.wants_payload()) else {
                 continue;
-            }
+            };
             if !frames.is_masked() {
                 inner.data(cx, side, payload.bytes);
                 continue;
@@ -55,6 +55,10 @@ impl Analyze for WebSocket {
                 frames.unmask(plain);
                 inner.data(cx, side, plain);
             }
+        }
+        if let Some(len) = frames.take_too_long() {
+            let addl = format!("{len} > {MAX_CONTROL}");
+            cx.weird("websocket_control_frame_size_exceeded", Some(addl.into()), Some("WEBSOCKET"));
         }
         cx.verdict = said;
     }
@@ -81,7 +85,8 @@ impl Analyze for WebSocket {
     }
 
     fn wants_payload(&self) -> bool {
-        !self.begun || !self.lost && self.inner.as_ref().is_some_and(|inner| inner.wants_payload())
+        // Frames may break the rules though nobody knows their messages.
+        !self.lost
     }
 }
 
@@ -102,10 +107,21 @@ mod tests {
     }
 
     #[test]
-    fn nobody_wants_messages_that_nobody_knows() {
+    fn a_control_frame_that_is_too_long_is_weird_and_passed_over() {
+        let mut b = Bench::new(WebSocket::default(), Transport::Tcp, 80);
+        b.data(Side::Orig, &[&[0x88, 126, 0, 126][..], &[b'x'; 126], &[0x89, 1, b'y']].concat());
+        assert_eq!(b.weirds(), [("websocket_control_frame_size_exceeded".into(), Some("126 > 125".into()))]);
+    }
+
+    #[test]
+    fn frames_are_followed_where_nobody_knows_their_messages() {
         let mut b = Bench::new(WebSocket::default(), Transport::Tcp, 80);
         b.data(Side::Orig, b"\x81\x09blah blah");
         b.data(Side::Resp, b"\x81\x0ablah\nblah\n");
+        assert!(b.analyser.wants_payload());
+        b.data(Side::Resp, &[0x8a, 126, 1, 0]);
+        assert_eq!(b.weirds().len(), 1);
+        b.gap(Side::Resp, 1000);
         assert!(!b.analyser.wants_payload());
     }
 }
