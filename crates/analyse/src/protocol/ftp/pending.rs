@@ -14,7 +14,8 @@ const MAX_PENDING: usize = 20;
 
 /// Commands whose argument is a path, which a log shows as a URL.
 const OF_FILES: [&[u8]; 13] = [
-    b"APPE", b"CWD", b"DELE", b"MKD", b"RETR", b"RMD", b"RNFR", b"RNTO", b"STOR", b"STOU", b"REST", b"SIZE", b"MDTM",
+    b"APPE", b"CWD", b"DELE", b"MKD", b"RETR", b"RMD", b"RNFR", b"RNTO", b"STOR", b"STOU", b"REST", b"SIZE",
+    b"MDTM",
 ];
 
 /// The commands of a session; the greeting answers one that was never sent.

@@ -114,7 +114,10 @@ fn what_is_too_long_is_told_when_its_command_is_over() {
     b.data(Side::Orig, &line("PASS", 200));
     assert_eq!(
         b.weirds(),
-        [("FTP_user_too_long".into(), Some("129".into())), ("FTP_password_too_long".into(), Some("200".into()))]
+        [
+            ("FTP_user_too_long".into(), Some("129".into())),
+            ("FTP_password_too_long".into(), Some("200".into()))
+        ]
     );
     b.data(Side::Resp, b"230 in\r\n");
     b.data(Side::Orig, &line("SITE", 5000));

@@ -237,10 +237,7 @@ fn lengths_beyond_all_measure_are_weird() {
     let mut b = bench();
     versions(&mut b);
     b.data(Orig, b"GET / HTTP/1.0");
-    assert_eq!(
-        b.weirds(),
-        [("SSH_max_packet_length_exceeded".into(), Some("1195725856 > 8388608".into()))]
-    );
+    assert_eq!(b.weirds(), [("SSH_max_packet_length_exceeded".into(), Some("1195725856 > 8388608".into()))]);
     assert!(b.verdict.unknown_message && b.verdict.violation.is_none() && !b.analyser.wants_payload());
 
     let mut b = bench();
