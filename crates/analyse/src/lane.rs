@@ -80,9 +80,8 @@ impl Lane {
             self.account.drop(Reason::Shed, count);
             return;
         }
-        let index = self.current(packet, out);
-        let Some(flow) = self.flows.get_mut(index) else { return };
-        let before = flow.deadline(&self.shared.config);
+        let (index, before) = self.current(packet, out);
+        let Some(flow) = self.flows.touch(index, head.time) else { return };
         if let Some(times) = self.watch.wants() {
             self.watch.count(&flow.key, flow.service(), u64::from(head.ip_len), times);
         }
@@ -103,7 +102,7 @@ impl Lane {
         if slot >= self.shed.beginning || packet.head.role != Role::Innermost {
             return false;
         }
-        let Some(index) = self.flows.find(&packet.head.key) else { return true };
+        let Some(index) = self.flows.find(self.flows.hash(&packet.head.key), &packet.head.key) else { return true };
         if slot >= self.shed.running {
             return false;
         }
@@ -119,30 +118,31 @@ impl Lane {
         let count = Count::new(u64::from(head.frames), head.frame_bytes);
         self.account.enter(count);
         self.account.drop(Reason::Duplicate, count);
-        if let Some(index) = self.flows.find(&head.key)
-            && let Some(flow) = self.flows.get_mut(index)
+        if let Some(index) = self.flows.find(self.flows.hash(&head.key), &head.key)
+            && let Some(flow) = self.flows.touch(index, head.time)
         {
             flow.seen_by(head.tap);
         }
     }
 
-    /// The flow that `packet` belongs to: the one with its key unless that is over, else a new one.
-    fn current(&mut self, packet: &Packet<'_>, out: &mut Entries) -> u32 {
+    /// The flow that `packet` belongs to, and its deadline: the one with its key unless that is over, else a new one.
+    fn current(&mut self, packet: &Packet<'_>, out: &mut Entries) -> (u32, Time) {
         let now = packet.head.time;
-        if let Some(index) = self.flows.find(&packet.head.key)
+        let hash = self.flows.hash(&packet.head.key);
+        if let Some(index) = self.flows.find(hash, &packet.head.key)
             && let Some(flow) = self.flows.get(index)
         {
             let deadline = flow.deadline(&self.shared.config);
             let timed_out = deadline <= now;
             if !timed_out && !flow.is_reused_by(packet, out) {
-                return index;
+                return (index, deadline);
             }
             if let Some(flow) = self.flows.remove(index) {
                 flow.finish(deadline.min(now), &mut self.shared, out);
             }
         }
         if self.flows.len() >= self.shared.config.flow.max_flows
-            && let Some(index) = self.flows.idlest()
+            && let Some(index) = self.flows.idlest(now)
             && let Some(flow) = self.flows.remove(index)
         {
             self.evicted += 1;
@@ -151,7 +151,7 @@ impl Lane {
         let flow = Box::new(Flow::new(packet, &self.shared.key));
         self.shared.tally.begin(flow.transport());
         let deadline = flow.deadline(&self.shared.config);
-        self.flows.insert(flow, deadline)
+        (self.flows.insert(hash, flow, deadline), deadline)
     }
 
     /// Time has come to `now`: ends what is over by then.

@@ -71,12 +71,19 @@ fn drop_zeros(out: &mut Vec<u8>) {
 
 /// Appends an address as `inet_ntop` shows it.
 pub(crate) fn push_addr(address: Address, out: &mut Vec<u8>) {
-    if let Some([a, b, c, d]) = address.as_v4() {
-        push_u64(a.into(), out);
-        for part in [b, c, d] {
-            out.push(b'.');
-            push_u64(part.into(), out);
+    if let Some(parts) = address.as_v4() {
+        // Together first: to append four numbers and three dots for themselves takes longer than to make them.
+        let (mut text, mut used) = ([b'.'; 16], 0);
+        for part in parts {
+            let digits = [b'0' + part / 100, b'0' + part / 10 % 10, b'0' + part % 10];
+            let zeros = usize::from(part < 100) + usize::from(part < 10);
+            let digits = digits.get(zeros..).unwrap_or_default();
+            if let Some(place) = text.get_mut(used..used + digits.len()) {
+                place.copy_from_slice(digits);
+            }
+            used += digits.len() + 1;
         }
+        out.extend_from_slice(text.get(..used - 1).unwrap_or_default());
     } else {
         let _ = write!(out, "{address}");
     }

@@ -1,5 +1,7 @@
 //! Which packets belong together.
 
+use std::hash::{Hash, Hasher};
+
 use crate::Address;
 
 /// A tenant: a network whose addresses mean something of their own. 0 where no map of tenants is configured.
@@ -29,7 +31,7 @@ impl Direction {
 ///
 /// The endpoints are in canonical order (lower address first, then lower port), except where a flow has one
 /// direction only by its nature (an ICMP error, see [`FlowKey::one_way`]).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FlowKey {
     /// The tenant that the addresses belong to.
     pub tenant: TenantId,
@@ -43,6 +45,17 @@ pub struct FlowKey {
     pub lower: Address,
     /// The upper endpoint's address.
     pub upper: Address,
+}
+
+/// In few words, as every packet's key is hashed.
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ports = u64::from(self.lower_port) << 16 | u64::from(self.upper_port);
+        state.write_u64(u64::from(self.tenant.0) << 32 | ports);
+        state.write_u8(self.protocol);
+        state.write_u128(u128::from_ne_bytes(self.lower.0));
+        state.write_u128(u128::from_ne_bytes(self.upper.0));
+    }
 }
 
 impl FlowKey {

@@ -31,20 +31,31 @@ impl Shed {
 
 /// An identifier of 96 bits. [`Uid::NONE`] stands for "no identifier".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Uid(u128);
+pub struct Uid([u8; 12]);
 
 impl Uid {
     /// No identifier.
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self([0; 12]);
 
     /// Whether this is an identifier at all.
     pub const fn is_some(self) -> bool {
-        self.0 != 0
+        self.number() != 0
     }
 
     /// Its bytes, to name something by it ([`UidKey::of`]).
     pub const fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
+        self.number().to_be_bytes()
+    }
+
+    /// From the lower 96 bits of `number`.
+    const fn from_number(number: u128) -> Self {
+        let [_, _, _, _, a, b, c, d, e, f, g, h, i, j, k, l] = number.to_be_bytes();
+        Self([a, b, c, d, e, f, g, h, i, j, k, l])
+    }
+
+    const fn number(self) -> u128 {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.0;
+        u128::from_be_bytes([0, 0, 0, 0, a, b, c, d, e, f, g, h, i, j, k, l])
     }
 
     /// Shown with a first letter: `C` for connections, `F` for files.
@@ -91,7 +102,7 @@ impl UidKey {
 }
 
 fn cut(h: &SipHasher24) -> Uid {
-    Uid((h.finish128().as_u128() >> 32).max(1))
+    Uid::from_number((h.finish128().as_u128() >> 32).max(1))
 }
 
 /// A [`Uid`] with its letter, ready to be shown.
@@ -104,7 +115,8 @@ impl fmt::Display for Shown {
         /// 62 to the tenth: what one u64 holds, as a division of 128 bits is slow.
         const TEN_DIGITS: u128 = 62u128.pow(10);
         let mut text = [b'0'; 20];
-        let (high, low) = ((self.1.0 / TEN_DIGITS) as u64, (self.1.0 % TEN_DIGITS) as u64);
+        let number = self.1.number();
+        let (high, low) = ((number / TEN_DIGITS) as u64, (number % TEN_DIGITS) as u64);
         let (high_text, low_text) = text.split_at_mut(10);
         for (part, mut n) in [(high_text, high), (low_text, low)] {
             for slot in part.iter_mut().rev() {
@@ -148,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_uid_is_shown_in_base_62() {
-        let shown = |n: u128| Uid(n).with_prefix('F').to_string();
+        let shown = |n: u128| Uid::from_number(n).with_prefix('F').to_string();
         assert_eq!(shown(0), "F0");
         assert_eq!(shown(61), "Fz");
         assert_eq!(shown(62), "F10");

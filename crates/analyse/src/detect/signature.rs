@@ -105,11 +105,18 @@ fn tls(bytes: &[u8]) -> Answer {
 
 /// A word at the beginning of a line, whatever stands before the line.
 fn line_begins(bytes: &[u8], words: &[&[u8]]) -> Answer {
-    let begins = |line: &[u8]| {
-        let line = line.trim_ascii_start();
-        words.iter().any(|word| line.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word)))
+    let begins = |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\x0c')).count();
+        let line = rest.get(blanks..).unwrap_or_default();
+        let first = line.first().map(u8::to_ascii_uppercase);
+        words.iter().any(|word| {
+            word.first().copied() == first
+                && line.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+        })
     };
-    if bytes.split(|b| matches!(b, b'\r' | b'\n')).any(begins) { Answer::Yes } else { Answer::More }
+    let mut ends = memchr::memchr2_iter(b'\r', b'\n', bytes);
+    if begins(0) || ends.any(|end| begins(end + 1)) { Answer::Yes } else { Answer::More }
 }
 
 fn ftp_client(bytes: &[u8]) -> Answer {
@@ -522,7 +529,11 @@ fn http_client(bytes: &[u8]) -> Answer {
     let spaces = bytes.iter().take_while(|b| is_space(b)).count();
     let rest = bytes.get(spaces..).unwrap_or_default();
     METHODS.iter().fold(Answer::No, |answer, method| {
-        answer.or(if rest.starts_with(method) {
+        answer.or(if rest.is_empty() {
+            Answer::More
+        } else if rest.first() != method.first() {
+            Answer::No
+        } else if rest.starts_with(method) {
             Answer::Yes
         } else if method.starts_with(rest) {
             Answer::More

@@ -404,7 +404,10 @@ pub const MEDIA: &[Magic] = &[
     magic(70, "image/x-lss16", r"\x3d\xf3\x13\x14"),
     magic(70, "image/x-epoc-mbm", r"\x37\x00\x00\x10\x42\x00\x00\x10"),
     magic(70, "image/x-epoc-sketch", r"\x37\x00\x00\x10\x6d\x00\x00\x10\x7d\x00\x00\x10"),
-    magic(42, "image/x-portable-bitmap", r"(P4.|.*P1)[0-9]{1,50}  [0-9]"),
-    magic(42, "image/x-portable-greymap", r"(P5.|.*P2)[0-9]{1,50}  [0-9]"),
-    magic(42, "image/x-portable-pixmap", r"(P6.|.*P3)[0-9]{1,50}  [0-9]"),
+    magic(42, "image/x-portable-bitmap", r"P4.[0-9]{1,50}  [0-9]"),
+    magic(42, "image/x-portable-bitmap", r".*P1[0-9]{1,50}  [0-9]"),
+    magic(42, "image/x-portable-greymap", r"P5.[0-9]{1,50}  [0-9]"),
+    magic(42, "image/x-portable-greymap", r".*P2[0-9]{1,50}  [0-9]"),
+    magic(42, "image/x-portable-pixmap", r"P6.[0-9]{1,50}  [0-9]"),
+    magic(42, "image/x-portable-pixmap", r".*P3[0-9]{1,50}  [0-9]"),
 ];

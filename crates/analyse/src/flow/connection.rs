@@ -21,7 +21,7 @@ use crate::tcp::{Piece, Reuse, State, Stream, Tcp};
 const MAX_TUNNEL_CHANGES: u32 = 5;
 
 /// So many FINs or RSTs of one side are a storm (Zeek: tcp_storm_thresh).
-const STORM: u32 = 1000;
+const STORM: u16 = 1000;
 /// Those that are further apart are not (Zeek: tcp_storm_interarrival_thresh).
 const STORM_PAUSE: Interval = Interval::from_secs(1);
 
@@ -78,7 +78,12 @@ pub struct Flow {
     active: [bool; 2],
     missed: u64,
     history: History,
-    parents: Vec<Uid>,
+    /// The tunnels that its packets came in; few connections have any.
+    #[allow(
+        clippy::box_collection,
+        reason = "a list that is mostly missing takes a third of the room this way"
+    )]
+    parents: Option<Box<Vec<Uid>>>,
     /// The taps that saw it.
     taps: Taps,
     /// The tunnel that the last packet came in.
@@ -121,7 +126,7 @@ impl Flow {
             active: [false; 2],
             missed: 0,
             history: History::default(),
-            parents: Vec::new(),
+            parents: None,
             taps: Taps::of(head.tap),
             parent: Uid::NONE,
             tunnel_changes: 0,
@@ -267,8 +272,11 @@ impl Flow {
                 self.history.add_once(side, b'X');
             }
         }
-        if parent.is_some() && self.tunnel_changes <= MAX_TUNNEL_CHANGES && !self.parents.contains(&parent) {
-            self.parents.push(parent);
+        if parent.is_some() && self.tunnel_changes <= MAX_TUNNEL_CHANGES {
+            let parents = self.parents.get_or_insert_default();
+            if !parents.contains(&parent) {
+                parents.push(parent);
+            }
         }
     }
 
@@ -449,7 +457,7 @@ impl Flow {
         let Some(tcp) = &mut self.tcp else { return };
         let [orig, resp] = &tcp.machine.ends;
         let end = if side.is_orig() { orig } else { resp };
-        let to = end.fin.map_or(to, |fin| to.min((fin - 1).max(0) as u64));
+        let to = end.fin.map_or(to, |fin| to.min((fin.get() - 1).max(0) as u64));
         let Some(stream) = tcp.streams.get_mut(side.index()) else { return };
         if tcp.machine.partial && to <= 2 {
             stream.begin_at(to);
@@ -544,7 +552,7 @@ impl Flow {
             let [orig, resp] = &tcp.machine.ends;
             let end = if side.is_orig() { orig } else { resp };
             let next = tcp.streams.get(side.index()).map_or(0, Stream::next);
-            let delivered = end.fin.is_some_and(|fin| next as i64 >= fin - 1);
+            let delivered = end.fin.is_some_and(|fin| next as i64 >= fin.get() - 1);
             let reset = end.state == State::Reset;
             let closing = tcp.closing.get(side.index()).copied().unwrap_or(false);
             if !closing || !(delivered || reset) {
@@ -606,5 +614,15 @@ fn context<'a>(
         config: &shared.config,
         key: &shared.key,
         verdict: Verdict::default(),
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_payload_is_small() {
+        // There are millions of them in a flood.
+        assert!(size_of::<Flow>() <= 288 && size_of::<TcpFlow>() <= 256);
     }
 }

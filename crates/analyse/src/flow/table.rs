@@ -19,6 +19,8 @@ const CANDIDATES: usize = 16;
 #[derive(Default)]
 struct Slot {
     generation: u32,
+    /// When its last packet came, in [`coarse`] time: beside the flow, so that to look for an idle one touches none.
+    touched: u32,
     flow: Option<Box<Flow>>,
 }
 
@@ -34,6 +36,11 @@ pub struct Table {
     due: Vec<Ticket>,
 }
 
+/// A time in units of about a millisecond, of which the lower half is enough to compare what is less than weeks apart.
+const fn coarse(time: Time) -> u32 {
+    (time.0 >> 20) as u32
+}
+
 impl Table {
     /// How many flows there are.
     pub fn len(&self) -> usize {
@@ -45,9 +52,13 @@ impl Table {
         self.wheel.counts()
     }
 
-    /// Where the flow with `key` is.
-    pub fn find(&self, key: &FlowKey) -> Option<u32> {
-        let hash = self.hasher.hash_one(key);
+    /// The hash of a key in this table.
+    pub fn hash(&self, key: &FlowKey) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// Where the flow with `key` is, whose hash is `hash`.
+    pub fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
         let same = |i: &u32| self.get(*i).is_some_and(|f| f.key == *key);
         self.index.find(hash, same).copied()
     }
@@ -57,14 +68,15 @@ impl Table {
         self.slots.get(index as usize)?.flow.as_deref()
     }
 
-    /// The flow at `index`.
-    pub fn get_mut(&mut self, index: u32) -> Option<&mut Flow> {
-        self.slots.get_mut(index as usize)?.flow.as_deref_mut()
+    /// The flow at `index`, of which a packet came at `now`.
+    pub fn touch(&mut self, index: u32, now: Time) -> Option<&mut Flow> {
+        let slot = self.slots.get_mut(index as usize)?;
+        slot.touched = coarse(now);
+        slot.flow.as_deref_mut()
     }
 
-    /// Puts a flow in; its key is not there yet.
-    pub fn insert(&mut self, flow: Box<Flow>, deadline: Time) -> u32 {
-        let hash = self.hasher.hash_one(&flow.key);
+    /// Puts a flow in; its key, whose hash is `hash`, is not there yet.
+    pub fn insert(&mut self, hash: u64, flow: Box<Flow>, deadline: Time) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
@@ -121,19 +133,21 @@ impl Table {
                 over.push(flow);
             }
         }
+        due.shrink_to(1 << 16);
         self.due = due;
         over.sort_by_key(|f| (deadline(f), f.first_sequence));
     }
 
-    /// Of a few flows, the one that was idle longest.
-    pub fn idlest(&mut self) -> Option<u32> {
-        let mut found: Option<(Time, u32)> = None;
+    /// Of a few flows, the one that at `now` was idle longest.
+    pub fn idlest(&mut self, now: Time) -> Option<u32> {
+        let mut found: Option<(i32, u32)> = None;
         let mut looked = 0;
         for _ in 0..self.slots.len() {
             self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
-            let Some(flow) = self.get(self.hand as u32) else { continue };
-            if found.is_none_or(|(last, _)| flow.last < last) {
-                found = Some((flow.last, self.hand as u32));
+            let Some(slot) = self.slots.get(self.hand).filter(|slot| slot.flow.is_some()) else { continue };
+            let idle = coarse(now).wrapping_sub(slot.touched) as i32;
+            if found.is_none_or(|(longest, _)| idle > longest) {
+                found = Some((idle, self.hand as u32));
             }
             looked += 1;
             if looked == CANDIDATES {

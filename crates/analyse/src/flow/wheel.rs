@@ -7,6 +7,8 @@
 use weir_wire::Time;
 
 const SLOTS: usize = 512;
+/// Entries that a slot keeps memory for when it is empty: a flood fills slots that are then not needed so large for long.
+const KEPT: usize = 1024;
 const SECOND: i64 = 1_000_000_000;
 
 /// A flow's place in the table and how often that place was used.
@@ -68,6 +70,7 @@ impl Wheel {
             if let Some(slot) = self.slots.get_mut(slot) {
                 self.waiting = self.waiting.saturating_sub(slot.len() as u64);
                 due.append(slot);
+                slot.shrink_to(KEPT);
             }
         }
         self.tick = Some(to);

@@ -3,6 +3,8 @@
 //! Sequence numbers are kept relative to the side's initial one, in 64 bits, so wrap-around needs no special case: 0 is
 //! the SYN, 1 the first byte of payload. Where the SYN was not seen the numbering is as if it had been.
 
+use std::num::NonZeroI64;
+
 /// The state of one side (Zeek's endpoint states).
 ///
 /// ```text
@@ -53,17 +55,17 @@ pub struct Endpoint {
     /// Acknowledgment of that segment.
     pub window_ack: u32,
     /// FINs sent.
-    pub fins: u32,
+    pub fins: u16,
     /// RSTs sent.
-    pub resets: u32,
-    /// One past the FIN, relative.
-    pub fin: Option<i64>,
+    pub resets: u16,
+    /// One past the FIN, relative. (One that is where the SYN was is as good as before it: 0 is not needed.)
+    pub fin: Option<NonZeroI64>,
     /// Whether its end was told.
     pub closed: bool,
     /// Which letters of the history it has, as bits.
     pub seen: u16,
-    /// Relative numbers of the last SYN, FIN and RST.
-    pub last_flags: [i64; 3],
+    /// Relative numbers of the last SYN, FIN and RST, the lower half.
+    pub last_flags: [u32; 3],
     /// How often it sent again, offered no window, lost something: for letters on a logarithmic scale.
     pub scaled: [Scaled; 3],
 }

@@ -5,6 +5,8 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "each event concerns few of the states")]
 
+use std::num::NonZeroI64;
+
 use weir_wire::Time;
 use weir_wire::tcp::{Flags, TcpHeader, TcpOption};
 
@@ -124,9 +126,9 @@ impl Tcp {
         let (own, _) = self.pair(side);
         if flags.fin() {
             own.fins = own.fins.saturating_add(1);
-            own.fin = Some(rel + space);
+            own.fin = NonZeroI64::new(rel + space).or(NonZeroI64::new(-1));
         }
-        own.resets = own.resets.saturating_add(u32::from(flags.rst()));
+        own.resets = own.resets.saturating_add(u16::from(flags.rst()));
         let acked = self.acknowledge(&s, &mut told);
         let advanced = self.advance(&s, history);
         self.transition(&s, advanced, history, &mut told);
@@ -237,10 +239,10 @@ impl Tcp {
         };
         let new = once(own, bit, letter);
         if let Some(last) = own.last_flags.get_mut(slot) {
-            if !new && *last != number {
+            if !new && *last != number as u32 {
                 history.add(side, letter);
             }
-            *last = number;
+            *last = number as u32;
         }
     }
 

@@ -24,6 +24,13 @@ struct Held {
     bytes: Box<[u8]>,
 }
 
+/// What is held above holes.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    held: BTreeMap<u64, Held>,
+    bytes: usize,
+}
+
 /// One direction of a connection.
 #[derive(Clone, Debug)]
 pub struct Stream {
@@ -31,15 +38,15 @@ pub struct Stream {
     next: u64,
     /// Below this, holes are gaps: the receiver has said that it has the bytes.
     acked: u64,
-    held: BTreeMap<u64, Held>,
-    held_bytes: usize,
+    /// Few streams ever hold anything.
+    waiting: Option<Box<Waiting>>,
     /// Nobody wants payload any more: numbers go on, bytes are not held.
     skipping: bool,
 }
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { next: 1, acked: 1, held: BTreeMap::new(), held_bytes: 0, skipping: false }
+        Self { next: 1, acked: 1, waiting: None, skipping: false }
     }
 }
 
@@ -50,13 +57,18 @@ impl Stream {
     }
 
     /// How many bytes are held.
-    pub const fn held(&self) -> usize {
-        self.held_bytes
+    pub fn held(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
+    }
+
+    /// Where the first held bytes are.
+    fn first_held(&self) -> Option<u64> {
+        self.waiting.as_ref()?.held.first_key_value().map(|(start, _)| *start)
     }
 
     /// Whether nothing waits: no byte is held and no hole is known.
     pub fn is_settled(&self) -> bool {
-        self.held.is_empty() && self.acked <= self.next
+        self.acked <= self.next && self.first_held().is_none()
     }
 
     /// The stream begins at `at`: nothing before it is missed (a connection whose beginning was not seen).
@@ -67,12 +79,13 @@ impl Stream {
     /// From now on nobody wants the bytes: what is held counts as delivered when its turn comes, but is not kept.
     pub fn skip(&mut self, account: &mut StreamAccount) {
         self.skipping = true;
-        for held in self.held.values_mut() {
+        let Some(waiting) = &mut self.waiting else { return };
+        for held in waiting.held.values_mut() {
             account.held -= held.bytes.len() as u64;
             account.delivered += held.bytes.len() as u64;
             held.bytes = Box::default();
         }
-        self.held_bytes = 0;
+        waiting.bytes = 0;
     }
 
     /// Payload `bytes` at relative sequence number `at`; the part that continues the stream comes back. At most `limit`
@@ -96,8 +109,8 @@ impl Stream {
             self.hold(at, rest, limit, account);
             return &[];
         }
-        let free = match self.held.first_key_value() {
-            Some((first, _)) => first.saturating_sub(at).min(rest.len() as u64) as usize,
+        let free = match self.first_held() {
+            Some(first) => first.saturating_sub(at).min(rest.len() as u64) as usize,
             None => rest.len(),
         };
         let (now, beyond) = rest.split_at_checked(free).unwrap_or((rest, &[]));
@@ -112,12 +125,13 @@ impl Stream {
     /// Keeps the parts of `bytes` that are not held yet.
     fn hold(&mut self, mut at: u64, mut bytes: &[u8], limit: usize, account: &mut StreamAccount) {
         while !bytes.is_empty() {
-            let before = self.held.range(..=at).next_back().map(|(start, held)| start + held.len);
+            let held = &self.waiting.get_or_insert_default().held;
+            let before = held.range(..=at).next_back().map(|(start, held)| start + held.len);
             let covered = before.unwrap_or(0).saturating_sub(at).min(bytes.len() as u64) as usize;
             account.duplicate += covered as u64;
             at += covered as u64;
             bytes = bytes.get(covered..).unwrap_or_default();
-            let until = self.held.range(at..).next().map_or(u64::MAX, |(start, _)| *start);
+            let until = held.range(at..).next().map_or(u64::MAX, |(start, _)| *start);
             let free = until.saturating_sub(at).min(bytes.len() as u64) as usize;
             let (new, rest) = bytes.split_at_checked(free).unwrap_or((bytes, &[]));
             if !new.is_empty() {
@@ -129,28 +143,28 @@ impl Stream {
     }
 
     fn keep(&mut self, at: u64, bytes: &[u8], limit: usize, account: &mut StreamAccount) {
-        if self.skipping || self.held_bytes + bytes.len() > limit {
-            if self.skipping {
-                account.delivered += bytes.len() as u64;
-                self.held.insert(at, Held { len: bytes.len() as u64, bytes: Box::default() });
-                self.merge_skipped();
-            } else {
-                account.discarded += bytes.len() as u64;
-            }
-            return;
+        let waiting = self.waiting.get_or_insert_default();
+        let len = bytes.len() as u64;
+        if self.skipping {
+            account.delivered += len;
+            waiting.held.insert(at, Held { len, bytes: Box::default() });
+            self.merge_skipped();
+        } else if waiting.bytes + bytes.len() > limit {
+            account.discarded += len;
+        } else {
+            waiting.bytes += bytes.len();
+            account.held += len;
+            waiting.held.insert(at, Held { len, bytes: bytes.into() });
         }
-        self.held_bytes += bytes.len();
-        account.held += bytes.len() as u64;
-        self.held.insert(at, Held { len: bytes.len() as u64, bytes: bytes.into() });
     }
 
     /// Bounds what is remembered of bytes that nobody wants: above this many pieces, the oldest hole is given up.
     fn merge_skipped(&mut self) {
         const MAX_PIECES: usize = 1024;
-        if self.held.len() > MAX_PIECES
-            && let Some((first, _)) = self.held.first_key_value()
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.held.len() > MAX_PIECES)
+            && let Some(first) = self.first_held()
         {
-            self.acked = self.acked.max(*first);
+            self.acked = self.acked.max(first);
         }
     }
 
@@ -163,12 +177,13 @@ impl Stream {
 
     /// What comes next, if it is there: held bytes whose turn has come, or a gap.
     pub fn take(&mut self, account: &mut StreamAccount) -> Option<Piece> {
-        let first = self.held.first_key_value().map(|(start, _)| *start);
+        let first = self.first_held();
         match first {
             Some(start) if start <= self.next => {
-                let (_, Held { len, bytes }) = self.held.pop_first()?;
+                let waiting = self.waiting.as_mut()?;
+                let (_, Held { len, bytes }) = waiting.held.pop_first()?;
+                waiting.bytes -= bytes.len();
                 self.next = self.next.max(start.saturating_add(len));
-                self.held_bytes -= bytes.len();
                 account.held -= bytes.len() as u64;
                 account.delivered += bytes.len() as u64;
                 Some(Piece::Data(bytes))
@@ -185,11 +200,10 @@ impl Stream {
 
     /// The connection is over: what is held is given up.
     pub fn discard(&mut self, account: &mut StreamAccount) {
-        for held in std::mem::take(&mut self.held).into_values() {
+        for held in self.waiting.take().into_iter().flat_map(|waiting| waiting.held.into_values()) {
             account.held -= held.bytes.len() as u64;
             account.discarded += held.bytes.len() as u64;
         }
-        self.held_bytes = 0;
     }
 }
 

@@ -37,7 +37,8 @@ impl Flow {
         };
         let duration = self.last.since(self.connection.start);
         let lasted = duration.0 > 0;
-        let parents = || Set(self.parents.iter().copied().map(ConnUid).collect());
+        let parents = self.parents.as_ref();
+        let parents = parents.map(|parents| Set(parents.iter().copied().map(ConnUid).collect()));
         let letters = self.history.letters();
         let id = self.connection.id;
         Conn {
@@ -59,7 +60,7 @@ impl Flow {
             orig_ip_bytes: Some(orig_ip_bytes),
             resp_pkts: Some(resp_pkts),
             resp_ip_bytes: Some(resp_ip_bytes),
-            tunnel_parents: (!self.parents.is_empty()).then(parents),
+            tunnel_parents: parents,
             ip_proto: Some(u64::from(self.key.protocol)),
         }
     }
