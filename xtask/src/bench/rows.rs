@@ -15,30 +15,18 @@ const MAX_FLOWS: u64 = 1 << 21;
 /// What a lane takes beside its flows: buffers of logs, batches, tables of protocols.
 const BESIDE_FLOWS: u64 = 64 << 20;
 
-/// Protocols that weir reads not, or not here: suricata shall not be slowed by them.
-const OTHER_PROTOCOLS: [&str; 21] = [
-    "ftp",
-    "smtp",
-    "imap",
-    "smb",
-    "dcerpc",
-    "nfs",
-    "ntp",
-    "ftp-data",
-    "tftp",
-    "ike",
-    "krb5",
-    "quic",
-    "dhcp",
-    "snmp",
-    "sip",
-    "rfb",
-    "mqtt",
-    "telnet",
-    "rdp",
-    "http2",
-    "bittorrent-dht",
-];
+/// What suricata shall do about each protocol that it knows and its default configuration reads, so that its work is weir's.
+///
+/// | | protocols |
+/// | --- | --- |
+/// | read and logged by both: on, as by default | dns, http, tls, ssh, ftp, ftp-data, smtp, smb, dcerpc, quic, rdp |
+/// | weir only tells that it is there (`service` in conn.log): `detection-only` | [`ONLY_DETECTED`], and imap, where that is the default |
+/// | not looked at by weir: off | [`NOT_READ`] |
+///
+/// What weir looks at and suricata leaves out by default (pgsql, modbus, dnp3) or does not know (pop3, irc, socks, syslog, ldap, mysql,
+/// redis, radius, xmpp, finger, websocket) stays so: weir alone pays for it.
+const ONLY_DETECTED: [&str; 7] = ["dhcp", "ntp", "snmp", "sip", "krb5", "mqtt", "rfb"];
+const NOT_READ: [&str; 6] = ["nfs", "tftp", "ike", "telnet", "http2", "bittorrent-dht"];
 
 /// Suricata's own configuration, with the outputs that correspond to weir's logs, as they are by default.
 const SURICATA: &str = "%YAML 1.1
@@ -59,6 +47,12 @@ outputs:
             extended: yes
         - files:
             force-magic: no
+        - smtp:
+        - ftp
+        - rdp
+        - smb
+        - dcerpc
+        - quic:
         - ssh
         - flow
 ";
@@ -94,15 +88,17 @@ fn best(rounds: usize, mut run: impl FnMut() -> Result<Cost>) -> Result<Cost> {
     (1..rounds).try_fold(first, |best, _| Ok(best.best(run()?)))
 }
 
-/// The command line of suricata: one thread, no rules, its default outputs for the protocols that weir reads, in `directory`.
+/// The command line of suricata: one thread, no rules, its default outputs for the protocols that weir logs, in `directory`.
 pub fn suricata_arguments(directory: &Path, input: &[&str]) -> Result<Vec<String>> {
     let config = directory.join("suricata.yaml");
     std::fs::write(&config, SURICATA)?;
-    let off: Vec<_> = OTHER_PROTOCOLS.iter().map(|p| format!("app-layer.protocols.{p}.enabled=no")).collect();
+    let set = |protocol: &&str, to: &str| format!("app-layer.protocols.{protocol}.enabled={to}");
+    let detected = ONLY_DETECTED.iter().map(|protocol| set(protocol, "detection-only"));
+    let settings: Vec<_> = detected.chain(NOT_READ.iter().map(|protocol| set(protocol, "no"))).collect();
     let mut arguments = vec!["suricata", "-c", text(&config)?, "--runmode", "single"];
     arguments.extend(input);
     arguments.extend(["-S", "/dev/null", "-l", text(directory)?]);
-    arguments.extend(off.iter().flat_map(|off| ["--set", off]));
+    arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
     Ok(arguments.into_iter().map(str::to_owned).collect())
 }
 

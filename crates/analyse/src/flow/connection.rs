@@ -622,7 +622,7 @@ mod tests {
 
     #[test]
     fn a_connection_without_payload_is_small() {
-        // There are millions of them in a flood.
-        assert!(size_of::<Flow>() <= 288 && size_of::<TcpFlow>() <= 256);
+        // There are millions of them in a flood; an allocator rounds up to these.
+        assert!(size_of::<Flow>() <= 320 && size_of::<TcpFlow>() <= 256);
     }
 }
