@@ -102,7 +102,9 @@ impl Lane {
         if slot >= self.shed.beginning || packet.head.role != Role::Innermost {
             return false;
         }
-        let Some(index) = self.flows.find(self.flows.hash(&packet.head.key), &packet.head.key) else { return true };
+        let Some(index) = self.flows.find(self.flows.hash(&packet.head.key), &packet.head.key) else {
+            return true;
+        };
         if slot >= self.shed.running {
             return false;
         }
