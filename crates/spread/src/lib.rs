@@ -32,7 +32,7 @@ pub use expression::filter_expression;
 pub use glance::{Leg, glance};
 pub use hash::{SpreadBy, hash, lane_of};
 pub use maglev::{MAX_TARGETS, Maglev, Target};
-pub use program::{Steering, TenantNumber, Tunnel};
+pub use program::{Steering, TenantNumber, Tunnel, queue_program};
 pub use quoted::flow_of;
 pub use shed::{Limits, Shed};
 pub use shedder::{MOST as MOST_SHED, Shedder};

@@ -142,7 +142,7 @@ proptest! {
         let frame = link(front, &packet);
         let (beside, data) =
             if sent { (Beside { outgoing: true, hardware: 1, ..Beside::default() }, &frame[..]) } else { received(&frame) };
-        for by in [SpreadBy::Flow, SpreadBy::Pair] {
+        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Sum] {
             let program = Steering::new(by, LANES).for_frames();
             prop_assert_eq!(run(&program, data, &beside), hash(&flow.key(0), by) % LANES, "{:?}", by);
         }
@@ -160,7 +160,7 @@ proptest! {
         };
         let packet = wrap(how, v6, &inner);
         let data = &packet[if v6 { 48 } else { 28 }..];
-        for by in [SpreadBy::Flow, SpreadBy::Pair] {
+        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Sum] {
             let program = Steering::new(by, LANES).for_datagrams(tunnel);
             let beside = Beside { network: &packet, ..Beside::default() };
             prop_assert_eq!(run(&program, data, &beside), hash(&flow.key(0), by) % LANES);
@@ -177,7 +177,7 @@ proptest! {
         *change.0.get_mut(&mut frame) = change.1;
         frame.truncate(18 + keep.index(frame.len() - 18));
         let (beside, data) = received(&frame);
-        for by in [SpreadBy::Flow, SpreadBy::Pair] {
+        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Sum] {
             prop_assert!(run(&Steering::new(by, LANES).for_frames(), data, &beside) < LANES);
         }
     }
@@ -185,7 +185,7 @@ proptest! {
     #[test]
     fn any_bytes_have_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..300), kind: u16, first: u8) {
         let kinds = [0x0800, 0x86dd, 0x8100, 0x8847, kind];
-        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Tenant] {
+        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Tenant, SpreadBy::Sum] {
             let steering = Steering { tenant: TenantNumber::Vni, ..Steering::new(by, LANES) };
             let mut bytes = bytes.clone();
             bytes.iter_mut().take(1).for_each(|b| *b = if first < 128 { 0x45 } else { 0x60 });
@@ -223,7 +223,7 @@ fn the_number_around_a_packet_names_its_tenant() {
         (TenantNumber::Vlan, 0, &vxlan),
         (TenantNumber::Nothing, 0, &tagged),
     ] {
-        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Tenant] {
+        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Tenant, SpreadBy::Sum] {
             let steering = Steering { tenant, ..Steering::new(by, LANES) };
             assert_eq!(answer(&steering, frame), hash(&flow.key(number), by) % LANES, "{tenant:?} {by:?}");
         }
@@ -240,7 +240,7 @@ fn pieces_of_a_packet_are_together() {
         pieces[2][7] = 0x80;
         let host = |at: usize| (Address::v4(pieces[0][at..at + 4].try_into().unwrap()), 0);
         let key = FlowKey::new(TenantId(0), 0, host(12), host(16)).0;
-        for by in [SpreadBy::Flow, SpreadBy::Pair] {
+        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Sum] {
             for piece in &pieces {
                 let frame = link((0, 0, false), piece);
                 assert_eq!(answer(&Steering::new(by, LANES), &frame), hash(&key, by) % LANES);
@@ -330,7 +330,7 @@ proptest! {
         let packet = wrapped.iter().fold(flow.packet(false), |inner, (how, v6)| wrap(*how, *v6, &inner));
         let frame = link((1, 0, false), &packet);
         let beside = Beside { hardware: 1, ..Beside::default() };
-        for by in [SpreadBy::Flow, SpreadBy::Pair] {
+        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Sum] {
             let steering = Steering::new(by, 5);
             let takes = |frame: &[u8]| (0..5).filter(|i| run(&steering.for_filter(*i), frame, &beside) != 0).collect::<Vec<_>>();
             prop_assert_eq!(takes(&frame), [hash(&flow.key(0), by) % 5]);

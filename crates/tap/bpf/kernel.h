@@ -45,17 +45,13 @@ struct map {
     u32 flags;
 };
 
-#define MAP_HASH 1
-#define MAP_ARRAY 2
 #define MAP_XSK 17
-#define MAP_NO_PREALLOC 1
 
 #define PACKET_OUTGOING 4
 
 #define XDP_DROP 1
 #define XDP_PASS 2
 
-static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static u64 (*const monotonic)(void) = (void *)5;
 static long (*const skb_load)(const void *skb, u32 at, void *to, u32 len) = (void *)26;
 static long (*const redirect_map)(void *map, u64 key, u64 otherwise) = (void *)51;

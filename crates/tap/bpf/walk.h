@@ -14,7 +14,6 @@ struct settings {
     u32 lanes;       /* at least 1 */
     u32 ethernet;    /* whether frames that are sent have an Ethernet header */
     u32 tunnels;     /* whether an XDP program takes tunnels only */
-    u32 bypass;      /* whether the table of bypassed flows is asked */
     u32 vxlan[4];    /* UDP ports; 0 is none */
     u32 geneve[4];
 };
@@ -24,7 +23,7 @@ SECTION(".rodata") const volatile struct settings SETTINGS;
 /* 0, which the verifier does not know: with counts that begin with it, it does not follow each of them apart. */
 SECTION(".bss") volatile u32 ZERO;
 
-enum { BY_PAIR, BY_FLOW, BY_TENANT };
+enum { BY_PAIR, BY_FLOW, BY_TENANT, BY_SUM };
 enum { TENANT_NOTHING, TENANT_VNI, TENANT_VLAN, TENANT_KEY };
 
 /* How many IP headers are looked at: that of a packet in a tunnel in a tunnel is the third. */
@@ -47,12 +46,9 @@ struct walk {
     u32 tenant;
     u32 source;     /* of the innermost packet: its folded addresses */
     u32 destination;
+    u32 sum;        /* of the last words of its addresses */
     u32 ports;      /* source and destination, or 0 */
     u32 has_ip;
-    u32 ip;         /* where its header is, and which version it has */
-    u32 version;
-    u32 ip_len;     /* what the header says */
-    u32 whole;      /* 1 where its transport header is at `at`, of protocol `kind`, and it is no fragment */
 };
 
 #define FOLD 0x9e3779b1u
@@ -86,7 +82,6 @@ INLINE void lost(struct walk *w)
 INLINE void next_level(struct walk *w, u32 state)
 {
     w->level++;
-    w->whole = 0;
     w->tags = ZERO;
     w->state = state;
 }
@@ -159,24 +154,21 @@ INLINE void ip(void *context, struct walk *w)
     if (b[0] >> 4 == 4) {
         w->source = word(b + 12) + MAPPED;
         w->destination = word(b + 16) + MAPPED;
-        w->ip_len = half(b + 2);
+        w->sum = (u32)half(b + 14) + half(b + 18);
         w->kind = b[9];
         /* More fragments, or not the first. */
         w->state = half(b + 6) & 0x3fff ? FOUND : AT_CONTENT;
-        w->ip = w->at;
         w->at += (b[0] & 15u) * 4;
     } else if (b[0] >> 4 == 6 && enough(w, 40) && !LOAD(context, w->at, b, 40)) {
         w->source = fold(b + 8);
         w->destination = fold(b + 24);
-        w->ip_len = half(b + 4) ? half(b + 4) + 40 : 0;
+        w->sum = (u32)half(b + 22) + half(b + 38);
         w->kind = b[6];
         w->state = AT_EXTENSION;
-        w->ip = w->at;
         w->at += 40;
     } else {
         return lost(w);
     }
-    w->version = b[0] >> 4;
     w->ports = 0;
     w->has_ip = 1;
 }
@@ -220,7 +212,6 @@ INLINE void udp(void *context, struct walk *w)
     int vxlan, geneve;
 
     w->state = FOUND;
-    w->whole = 1;
     if (!enough(w, 4) || LOAD(context, w->at, b, 4))
         return;
     w->ports = word(b);
@@ -327,7 +318,6 @@ INLINE void content(void *context, struct walk *w)
     if (w->kind == 17) {
         udp(context, w);
     } else if (w->kind == 6) {
-        w->whole = 1;
         if (enough(w, 4) && !LOAD(context, w->at, b, 4))
             w->ports = word(b);
     } else if ((w->kind == 1 || w->kind == 58) && SETTINGS.by == BY_FLOW) {
@@ -372,6 +362,8 @@ INLINE u32 flow_hash(const struct walk *w)
 {
     u32 ends = 0;
 
+    if (SETTINGS.by == BY_SUM)
+        return w->sum + (SETTINGS.tenant != TENANT_NOTHING ? w->tenant : 0);
     if (SETTINGS.by != BY_TENANT) {
         u32 ports = SETTINGS.by == BY_FLOW ? w->ports : 0;
         ends = mix(w->source + (ports >> 16) * PORT) + mix(w->destination + (ports & 0xffff) * PORT);

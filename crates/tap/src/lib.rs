@@ -31,7 +31,7 @@ pub use captures::{Captures, Options, Progress, Source};
 pub use codec::Codec;
 pub use error::{ErrorKind, Flaw, TapError};
 pub use live::{LiveSource, Losses, Received};
-pub use sys::{Device, DeviceRing, Offloads, Queues};
+pub use sys::{Channels, Device, DeviceRing, Offloads, Queues, ReceiveHash, SYMMETRIC_XOR};
 pub use sys::{Fanout, FanoutMode, PacketRing, RingClock, RingDirection, RingOptions, interfaces};
 pub use sys::{Filter, FilterError, bpf, listing, pcap_over_ip, tunnel_socket, xdp};
 pub use weir_wire::capture::{self as write, Endian, Precision};

@@ -30,6 +30,7 @@ fn settings(by: SpreadBy, tenant: TenantNumber) -> FlowSettings {
             SpreadBy::Pair => FlowBy::Pair,
             SpreadBy::Flow => FlowBy::Flow,
             SpreadBy::Tenant => FlowBy::Tenant,
+            SpreadBy::Sum => FlowBy::Sum,
         },
         tenant: match tenant {
             TenantNumber::Nothing => FlowTenant::Nothing,
@@ -137,6 +138,8 @@ fn the_program_in_the_kernel_answers_as_the_classic_program_does() {
         (SpreadBy::Flow, TenantNumber::Vni),
         (SpreadBy::Pair, TenantNumber::Vlan),
         (SpreadBy::Tenant, TenantNumber::Key),
+        (SpreadBy::Sum, TenantNumber::Nothing),
+        (SpreadBy::Sum, TenantNumber::Vni),
     ];
     let mut programs = Vec::new();
     for (by, tenant) in ways {

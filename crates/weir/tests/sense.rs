@@ -138,6 +138,16 @@ fn the_split_by_our_own_program_gives_the_same_records() {
 }
 
 #[test]
+fn a_filter_for_each_worker_gives_the_same_records() {
+    records_on_an_interface_equal_those_of_a_capture("-w 3 --balance bpf");
+}
+
+#[test]
+fn the_split_by_queues_gives_the_same_records() {
+    records_on_an_interface_equal_those_of_a_capture("-w 2 --balance rss");
+}
+
+#[test]
 fn the_kernels_own_split_gives_the_same_records() {
     records_on_an_interface_equal_those_of_a_capture("-w 3 --balance fanout=hash");
 }

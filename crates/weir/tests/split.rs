@@ -107,17 +107,22 @@ fn imbalance(counts: &[usize]) -> f64 {
     *most as f64 * counts.len() as f64 / sum as f64
 }
 
-/// The lanes, by pair and by flow, that the hash gives the innermost packet of `frame`, if there is one.
-fn homes(decap: &mut Decap, frame: &Frame<'_>) -> Option<[usize; 2]> {
+/// The lanes, by pair, by flow and by sum, that the hash gives the innermost packet of `frame`, if there is one.
+fn homes(decap: &mut Decap, frame: &Frame<'_>) -> Option<[usize; 3]> {
     let mut out = Output::default();
     decap.frame(frame, &mut out);
     let innermost = out.packets.iter().rfind(|packet| packet.head.role == Role::Innermost)?;
     let by_flow = hash(&flow_of(innermost), SpreadBy::Flow) as usize % LANES;
-    Some([lane_of(&innermost.head.key, LANES), by_flow])
+    let by_sum = hash(&innermost.head.key, SpreadBy::Sum) as usize % LANES;
+    Some([lane_of(&innermost.head.key, LANES), by_flow, by_sum])
 }
 
 fn home(decap: &mut Decap, frame: &Frame<'_>, by: SpreadBy) -> Option<usize> {
-    homes(decap, frame).map(|[pair, flow]| if by == SpreadBy::Flow { flow } else { pair })
+    homes(decap, frame).map(|[pair, flow, sum]| match by {
+        SpreadBy::Flow => flow,
+        SpreadBy::Sum => sum,
+        SpreadBy::Pair | SpreadBy::Tenant => pair,
+    })
 }
 
 fn decap() -> Decap {
@@ -151,32 +156,38 @@ fn the_kernel_gives_each_frame_to_the_ring_of_its_lane_sent_or_received() {
 }
 
 #[test]
-fn rings_with_a_part_of_the_filter_each_take_the_frames_of_their_lane() {
+fn rings_with_a_filter_each_take_every_frame_exactly_once_and_both_directions_together() {
     alone(|| {
         wire("near", "far");
-        let steering = Steering::new(SpreadBy::Pair, LANES as u32);
-        let open = |interface, direction, lane| {
-            let share = Some(steering.for_filter(lane));
-            let options =
-                RingOptions { block_size: 1 << 16, direction, share, ..RingOptions::new(interface) };
-            PacketRing::open(&options).unwrap()
+        let open = |by, interface, direction| {
+            let steering = Steering::new(by, LANES as u32);
+            let options = |lane| RingOptions {
+                block_size: 1 << 16,
+                direction,
+                share: Some(steering.for_filter(lane)),
+                ..RingOptions::new(interface)
+            };
+            let options: Vec<_> = (0..LANES as u32).map(options).collect();
+            (by, PacketRing::open_all(&options).unwrap())
         };
-        let mut rings: Vec<_> =
-            (0..LANES as u32).map(|lane| open("far", RingDirection::Both, lane)).collect();
-        let mut sent: Vec<_> = (0..LANES as u32).map(|lane| open("near", RingDirection::Out, lane)).collect();
-        // What is no IP, and a packet without all of its header, are for lane 0.
-        let mut frames: Vec<_> = (0..500).map(|i| surround(i, &segment_of_host(i / 8, i % 2 == 1))).collect();
+        let mut groups = [SpreadBy::Pair, SpreadBy::Sum]
+            .map(|by| [open(by, "far", RingDirection::Both), open(by, "near", RingDirection::Out)]);
+        // Both directions of 250 pairs of hosts. What is no IP, and a packet without all of its header, are for lane 0.
+        let mut frames: Vec<_> =
+            (0..500).map(|i| surround(i / 2, &segment_of_host(i / 16, i % 2 == 1))).collect();
+        let (a, b) = ("fd00::1:7".parse().unwrap(), "fd00::2:1".parse().unwrap());
+        frames.extend([(a, b), (b, a)].map(|(a, b)| ethernet(0x86dd, &ip(6, a, b, &tcp(1, 2)))));
         frames.extend([ethernet(0x88cc, &[1; 60]), ethernet(0x0800, &[0x45; 10])]);
         send(&frames);
-        for rings in [&mut rings, &mut sent] {
+        for (by, rings) in groups.iter_mut().flatten() {
             let mut count = 0;
             for (lane, ring) in rings.iter_mut().enumerate() {
                 let mut decap = decap();
                 count += drain(ring, |frame| {
-                    assert_eq!(home(&mut decap, frame, SpreadBy::Pair).unwrap_or(0), lane);
+                    assert_eq!(home(&mut decap, frame, *by).unwrap_or(0), lane, "{by:?}");
                 });
             }
-            assert_eq!(count, frames.len());
+            assert_eq!(count, frames.len(), "{by:?}");
         }
     });
 }
@@ -236,7 +247,7 @@ fn the_kernel_gives_each_datagram_to_the_socket_of_its_lane() {
     {
         for (at, from) in [("127.0.0.1:0", "127.0.0.1:0"), ("[::1]:0", "[::1]:0")] {
             let port = if tunnel == Tunnel::Vxlan { 4789 } else { 6081 };
-            for by in [SpreadBy::Pair, SpreadBy::Flow] {
+            for by in [SpreadBy::Pair, SpreadBy::Flow, SpreadBy::Sum] {
                 let options = TunnelSocketOptions {
                     address: at.parse().unwrap(),
                     receive_buffer: 4 << 20,
@@ -297,7 +308,8 @@ fn on_captures_of_all_kinds_the_program_and_the_lane_agree() {
     captures_below(&corpus, &mut captures);
     let (mut agree, mut differ) = (0u64, 0u64);
     let mut by_capture = Vec::new();
-    let programs = [SpreadBy::Pair, SpreadBy::Flow].map(|by| Steering::new(by, LANES as u32).for_frames());
+    let programs = [SpreadBy::Pair, SpreadBy::Flow, SpreadBy::Sum]
+        .map(|by| Steering::new(by, LANES as u32).for_frames());
     for path in captures {
         let Ok(mut captures) = Captures::open(vec![Source::File(path.clone())], Options::default()) else {
             continue;

@@ -90,6 +90,14 @@ impl Generator<'_> {
         self.asm.jump(found);
     }
 
+    /// The last words of the addresses at these places from X on, of which half words are loaded by `half`.
+    fn last_words(&mut self, [source, destination]: [u32; 2], half: impl Fn(&mut Self, u32)) {
+        for (at, to) in [(source, scratch::SOURCE), (destination, scratch::DESTINATION)] {
+            half(self, at);
+            self.asm.store(to);
+        }
+    }
+
     /// The folded addresses of the packet at `IP`.
     fn ends(&mut self) {
         let (v6, done) = (self.asm.label(), self.asm.label());
@@ -97,6 +105,14 @@ impl Generator<'_> {
         self.asm.byte(0);
         self.asm.with(Op::Right, 4);
         self.asm.branch(When::Is(6), v6);
+        if self.steering.by == SpreadBy::Sum {
+            let half = |this: &mut Self, at: u32| this.asm.half(at);
+            self.last_words([14, 18], half);
+            self.asm.jump(done);
+            self.asm.bind(v6);
+            self.last_words([22, 38], half);
+            return self.asm.bind(done);
+        }
         for (at, to) in [(12, scratch::SOURCE), (16, scratch::DESTINATION)] {
             self.asm.word(at);
             self.asm.with(Op::Add, MAPPED);
@@ -128,6 +144,18 @@ impl Generator<'_> {
         self.asm.load(around(0));
         self.asm.with(Op::Right, 28);
         self.asm.branch(When::Is(6), v6);
+        if self.steering.by == SpreadBy::Sum {
+            let half = |this: &mut Self, at: u32| {
+                // The word that ends with it.
+                this.asm.load(around(0).wrapping_add(at - 2));
+                this.asm.with(Op::And, 0xffff);
+            };
+            self.last_words([14, 18], half);
+            self.asm.jump(done);
+            self.asm.bind(v6);
+            self.last_words([22, 38], half);
+            return self.asm.bind(done);
+        }
         for (at, to) in [(12, scratch::SOURCE), (16, scratch::DESTINATION)] {
             self.asm.load(around(at));
             self.asm.with(Op::Add, MAPPED);
@@ -168,6 +196,9 @@ impl Generator<'_> {
     }
 
     fn combine(&mut self, has_ends: bool) {
+        if self.steering.by == SpreadBy::Sum {
+            return self.sum();
+        }
         if has_ends {
             for end in [scratch::SOURCE, scratch::DESTINATION] {
                 self.asm.recall(end);
@@ -187,6 +218,18 @@ impl Generator<'_> {
             self.asm.with_x(Op::Add);
         }
         self.mix();
+        self.asm.with(Op::Rest, self.steering.lanes.max(1));
+    }
+
+    /// The sum of what was found, undisturbed.
+    fn sum(&mut self) {
+        self.asm.recall(scratch::SOURCE);
+        self.asm.recall_x(scratch::DESTINATION);
+        self.asm.with_x(Op::Add);
+        if self.steering.tenant != TenantNumber::Nothing {
+            self.asm.recall_x(scratch::TENANT);
+            self.asm.with_x(Op::Add);
+        }
         self.asm.with(Op::Rest, self.steering.lanes.max(1));
     }
 

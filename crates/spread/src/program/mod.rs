@@ -107,6 +107,25 @@ impl Steering {
     }
 }
 
+/// For a fanout group: the queue by which a frame came, or left, counted from 0.
+pub fn queue_program() -> Vec<Instruction> {
+    let mut asm = Assembler::default();
+    let (sent, received) = (asm.label(), asm.label());
+    asm.load((SKF_AD_OFF + SKF_AD_PKTTYPE) as u32);
+    asm.branch(When::Is(PACKET_OUTGOING), sent);
+    asm.load((SKF_AD_OFF + SKF_AD_QUEUE) as u32);
+    // Of received frames 0 stands for no queue, and is taken for the first.
+    asm.branch(When::IsNot(0), received);
+    asm.answer();
+    asm.bind(received);
+    asm.with(assembler::Op::Sub, 1);
+    asm.answer();
+    asm.bind(sent);
+    asm.load((SKF_AD_OFF + SKF_AD_QUEUE) as u32);
+    asm.answer();
+    asm.finish()
+}
+
 /// How many IP headers are looked at: that of a packet in a tunnel in a tunnel is the third.
 const LEVELS: usize = 3;
 
@@ -216,6 +235,7 @@ impl<'s> Generator<'s> {
 const SKF_AD_OFF: i32 = -0x1000;
 const SKF_AD_PROTOCOL: i32 = 0;
 const SKF_AD_PKTTYPE: i32 = 4;
+const SKF_AD_QUEUE: i32 = 24;
 const SKF_AD_HATYPE: i32 = 28;
 const SKF_AD_VLAN_TAG: i32 = 44;
 const SKF_AD_VLAN_TAG_PRESENT: i32 = 48;
@@ -234,7 +254,7 @@ mod tests {
     #[test]
     fn programs_are_well_below_the_kernels_limit() {
         let ports = |first| (first..first + 4).collect();
-        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Tenant] {
+        for by in [SpreadBy::Flow, SpreadBy::Pair, SpreadBy::Tenant, SpreadBy::Sum] {
             for tenant in [TenantNumber::Nothing, TenantNumber::Vni, TenantNumber::Vlan, TenantNumber::Key] {
                 let steering = Steering {
                     tenant,

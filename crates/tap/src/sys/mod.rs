@@ -10,7 +10,7 @@ mod ring;
 pub mod tunnel_socket;
 pub mod xdp;
 
-pub use device::{Device, DeviceRing, Offloads, Queues};
+pub use device::{Channels, Device, DeviceRing, Offloads, Queues, ReceiveHash, SYMMETRIC_XOR};
 pub use filter::{Filter, FilterError, listing};
 pub(crate) use map::Map;
 pub(crate) use open::{Opened, open_file, open_stdin, size_of_file};

@@ -21,7 +21,7 @@ pub struct FilterArguments {
     /// Prints code: -d to be read, -dd as C, -ddd as numbers; needs libpcap, as tcpdump does
     #[arg(short = 'd', action = clap::ArgAction::Count)]
     pub code: u8,
-    /// By the innermost packet of tunnels, which only code can: -d is needed, and worker 0 takes what is no IP
+    /// The same of the innermost packet in tunnels, which only code can: -d is needed, and worker 0 takes what is no IP
     #[arg(long, requires = "code")]
     pub inner: bool,
 }

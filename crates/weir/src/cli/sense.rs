@@ -50,6 +50,9 @@ pub struct SenseArguments {
     /// How the kernel splits the traffic of an interface among the workers
     #[arg(long, value_enum, value_name = "WAY")]
     pub balance: Option<Balance>,
+    /// What --balance rss sets of a network card stays when the sensor ends
+    #[arg(long)]
+    pub keep_rss: bool,
     /// No flows are left out when a worker cannot keep up: the kernel drops packets at random then
     #[arg(long)]
     pub no_shed: bool,
@@ -146,7 +149,13 @@ pub enum Balance {
     /// One reader for each source; flows are spread in user space
     #[serde(rename = "lanes")]
     Lanes,
-    /// Worker i reads interface i of N
+    /// Each worker has its own filter, i of N: the sum of the innermost addresses' last 16 bits, modulo N (see weir filter)
+    #[serde(rename = "bpf")]
+    Bpf,
+    /// The network card, by its queues: their number and a symmetric hash are set, and set back at the end
+    #[serde(rename = "rss")]
+    Rss,
+    /// Worker i reads interface i of N; without -w there are as many workers as interfaces
     #[serde(rename = "nics")]
     Nics,
     /// The kernel's flow hash, which sees outer headers only

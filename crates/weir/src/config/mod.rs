@@ -324,6 +324,8 @@ sections! {
         follow_load: bool,
         /// How the traffic of an interface is split among the workers; see weir sense --help.
         balance: Balance,
+        /// Whether the queues and the hash that balance = "rss" sets of a network card stay when the sensor ends.
+        keep_rss: bool,
         /// Only frames that this expression of tcpdump's language selects; "": all.
         filter: String,
         /// Which frames of an interface: "in", "out" or "both".

@@ -46,6 +46,8 @@ pub struct SenseConfig {
     pub follow_load: bool,
     /// How traffic is split.
     pub balance: Balance,
+    /// Whether what is set of a network card stays.
+    pub keep_rss: bool,
     /// tcpdump's language; empty: everything.
     pub filter: String,
     /// Which frames.
@@ -100,6 +102,7 @@ impl Default for SenseConfig {
             xdp_take: XdpTake::default(),
             follow_load: false,
             balance: Balance::default(),
+            keep_rss: false,
             filter: String::new(),
             direction: Direction::default(),
             promiscuous: true,
@@ -144,6 +147,7 @@ impl SenseConfig {
         self.xdp_take = a.xdp_take.unwrap_or(self.xdp_take);
         self.balance = a.balance.unwrap_or(self.balance);
         self.user = a.user.clone().unwrap_or_else(|| self.user.clone());
+        self.keep_rss |= a.keep_rss;
         self.shed &= !a.no_shed;
         self.pin &= !a.no_pin;
     }

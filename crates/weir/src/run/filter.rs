@@ -40,7 +40,7 @@ fn text(arguments: &FilterArguments) -> Result<String> {
         (_, false) => Filter::new(&expression)?.instructions(LinkType::ETHERNET),
         (_, true) => {
             ensure!(arguments.home == 0, "--home: with --inner it is always worker 0");
-            let mut program = Steering::new(SpreadBy::Pair, workers).for_filter(worker);
+            let mut program = Steering::new(SpreadBy::Sum, workers).for_filter(worker);
             // As many bytes as tcpdump captures.
             program.push(Instruction::new(6, 262_144));
             program

@@ -26,6 +26,8 @@ pub enum FlowBy {
     Flow = 1,
     /// All of a tenant.
     Tenant = 2,
+    /// All between two addresses, by the sum of their last words.
+    Sum = 3,
 }
 
 /// Which number around a packet is its tenant, as `weir_spread::TenantNumber` says.
@@ -77,15 +79,14 @@ impl FlowSettings {
     }
 
     /// `struct settings` of `walk.h`.
-    pub(super) fn words(&self, tunnels: bool) -> [u32; 14] {
-        let mut words = [0; 14];
+    pub(super) fn words(&self, tunnels: bool) -> [u32; 13] {
+        let mut words = [0; 13];
         let head = [
             self.by as u32,
             self.tenant as u32,
             self.lanes.max(1),
             u32::from(self.ethernet),
             u32::from(tunnels),
-            0,
         ];
         let ports = |ports: &[u16]| {
             let mut all = [0; MAX_PORTS];
@@ -203,7 +204,7 @@ mod tests {
             geneve_ports: vec![9],
             ..FlowSettings::new(7)
         };
-        assert_eq!(settings.words(false), [1, 3, 7, 1, 0, 0, 1, 2, 3, 4, 9, 0, 0, 0]);
+        assert_eq!(settings.words(false), [1, 3, 7, 1, 0, 1, 2, 3, 4, 9, 0, 0, 0]);
         assert_eq!(FlowSettings::new(0).words(true)[2], 1);
     }
 

@@ -81,7 +81,16 @@ impl PacketRing {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_group(options: &RingOptions, count: usize) -> Result<Vec<Self>, TapError> {
-        let rings: Vec<_> = (0..count).map(|_| Self::prepare(options)).collect::<Result<_, _>>()?;
+        Self::open_all((0..count).map(|_| options))
+    }
+
+    /// Opens rings that belong together, one for each of the options, such as have a [`share`](RingOptions::share) each: they take
+    /// frames only when all of them are there.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_all<'o>(options: impl IntoIterator<Item = &'o RingOptions>) -> Result<Vec<Self>, TapError> {
+        let rings: Vec<_> = options.into_iter().map(Self::prepare).collect::<Result<_, _>>()?;
         rings.iter().try_for_each(Self::start)?;
         Ok(rings)
     }

@@ -15,6 +15,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use weir_log::Style;
 use weir_record::Entries;
+use weir_spread::SpreadBy;
 use weir_wire::UidKey;
 
 use super::super::deliver::{Delivery, Sender};
@@ -27,6 +28,7 @@ use super::intake::Intake;
 use super::lanes::Lanes;
 use super::meter::Meter;
 use super::order::Order;
+use super::sources::lanes_by;
 use super::worker::{Desk, Parts, Shared, Thread};
 use crate::config::Config;
 use crate::config::sense::SenseConfig;
@@ -45,6 +47,8 @@ pub struct Crew {
     desks: Vec<Option<Desk>>,
     /// Whether packets of one flow may come from several sources.
     mixed: bool,
+    /// By which hash a flow has its lane.
+    by: SpreadBy,
 }
 
 /// What workers have, while none works.
@@ -80,12 +84,13 @@ impl Rest {
 }
 
 impl Crew {
-    /// Nobody works yet. At most as many workers as `shared` has room for; at first there will be `workers`.
+    /// Nobody works yet. At most as many workers as `shared` has room for; at first there will be `workers`, on these CPUs where
+    /// all are known.
     pub fn new(
         shared: Arc<Shared>,
         workers: usize,
         config: &SenseConfig,
-        mixed: bool,
+        (mixed, preferred): (bool, &[Option<usize>]),
         style: &Style,
     ) -> (Self, Inlet) {
         let most = shared.status.len();
@@ -97,8 +102,9 @@ impl Crew {
             shed_above: config.shed_above(),
         };
         let desks = emptied.into_iter().enumerate().map(desk).map(Some).collect();
-        let cpus = if config.pin { cpus() } else { Vec::new() };
-        (Self { shared, cpus, threads: Vec::new(), alarm: None, desks, mixed }, (deliveries, back))
+        let cpus = if config.pin { cpus(preferred) } else { Vec::new() };
+        let by = lanes_by(config.balance);
+        (Self { shared, cpus, threads: Vec::new(), alarm: None, desks, mixed, by }, (deliveries, back))
     }
 
     /// How many work.
@@ -125,7 +131,7 @@ impl Crew {
         let workers = workers.clamp(1, self.shared.status.len().max(1));
         let ends = exchange::between(workers)?;
         self.alarm = Some(Inbox::alarm(ends.iter().map(|(inbox, _)| inbox)));
-        let hands = Lanes::deal(lanes, workers);
+        let hands = Lanes::deal(lanes, workers, self.by);
         let home = |key: &_| hands.first().map_or(0, |hand| hand.home(key));
         let mut orders = Order::deal(orders, workers, home).into_iter().map(Some).collect::<Vec<_>>();
         let mut seats: Vec<_> = std::iter::repeat_with(Vec::new).take(workers).collect();
@@ -198,10 +204,12 @@ impl Crew {
     }
 }
 
-/// The CPUs that this process may use.
-fn cpus() -> Vec<usize> {
+/// The CPUs that this process may use; where all of `preferred` are known and among them, those, in their order.
+fn cpus(preferred: &[Option<usize>]) -> Vec<usize> {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
-    (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect()
+    let may = |cpu: &usize| set.is_set(*cpu).unwrap_or(false);
+    let wanted: Option<Vec<_>> = preferred.iter().map(|cpu| cpu.filter(may)).collect();
+    wanted.filter(|cpus| !cpus.is_empty()).unwrap_or_else(|| (0..CpuSet::count()).filter(may).collect())
 }
 
 /// The CPU of a worker; none where there are more workers than CPUs, which the kernel then spreads better.

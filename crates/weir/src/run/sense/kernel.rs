@@ -19,6 +19,7 @@ pub fn settings(steering: &Steering) -> FlowSettings {
             SpreadBy::Pair => FlowBy::Pair,
             SpreadBy::Flow => FlowBy::Flow,
             SpreadBy::Tenant => FlowBy::Tenant,
+            SpreadBy::Sum => FlowBy::Sum,
         },
         tenant: match steering.tenant {
             TenantNumber::Nothing => FlowTenant::Nothing,

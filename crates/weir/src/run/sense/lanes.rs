@@ -1,6 +1,6 @@
 //! The lanes of one worker.
 //!
-//! There are more lanes than workers, and always the same number ([`lanes_for`]): a flow is of the lane `lane_of` its key for as
+//! There are more lanes than workers, and always the same number ([`lanes_for`]): a flow is of the lane that the hash of its key says, for as
 //! long as the sensor runs, and when the number of workers changes, lanes change their workers as a whole, with all flows,
 //! timers and buffers, so that no connection is cut in two. Of `n` workers, worker `i` has the lanes `i`, `i + n`, `i + 2n` ...
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use weir_analyse::Config;
 use weir_record::Entries;
-use weir_spread::lane_of;
+use weir_spread::{SpreadBy, hash};
 use weir_wire::{FlowKey, Packet, Shed, Time};
 
 use super::super::worker::Worker;
@@ -31,12 +31,14 @@ pub struct Lanes {
     index: usize,
     workers: usize,
     all: usize,
+    /// By which hash a flow has its lane.
+    by: SpreadBy,
     finished: usize,
 }
 
 impl Lanes {
     /// Deals all lanes, in the order of their numbers, to `workers` workers.
-    pub fn deal(lanes: Vec<Worker>, workers: usize) -> Vec<Self> {
+    pub fn deal(lanes: Vec<Worker>, workers: usize, by: SpreadBy) -> Vec<Self> {
         let (all, workers) = (lanes.len(), workers.max(1));
         let mut hands: Vec<_> = (0..workers)
             .map(|index| Self {
@@ -44,6 +46,7 @@ impl Lanes {
                 index,
                 workers,
                 all,
+                by,
                 finished: 0,
             })
             .collect();
@@ -66,9 +69,13 @@ impl Lanes {
         lanes
     }
 
+    fn lane(&self, key: &FlowKey) -> usize {
+        hash(key, self.by) as usize % self.all.max(1)
+    }
+
     /// The worker that has the lane of a flow.
     pub fn home(&self, key: &FlowKey) -> usize {
-        lane_of(key, self.all) % self.workers
+        self.lane(key) % self.workers
     }
 
     /// Whether that is this one.
@@ -78,7 +85,7 @@ impl Lanes {
 
     /// Analyses a packet whose lane is here.
     pub fn packet(&mut self, packet: Packet<'_>, out: &mut Entries) {
-        let lane = lane_of(&packet.head.key, self.all);
+        let lane = self.lane(&packet.head.key);
         debug_assert_eq!(lane % self.workers, self.index, "the lane is another worker's");
         if let Some(lane) = self.own.get_mut(lane / self.workers) {
             lane.packets(std::iter::once(packet), out);
@@ -148,9 +155,9 @@ mod tests {
             })
         };
         let lanes = (0..7).map(|n| Worker::new(limits(n), UidKey::default())).collect();
-        let four = Lanes::deal(lanes, 4);
+        let four = Lanes::deal(lanes, 4, SpreadBy::Pair);
         assert_eq!(four.iter().map(|hand| hand.own.len()).collect::<Vec<_>>(), [2, 2, 2, 1]);
-        let again = Lanes::gather(Lanes::deal(Lanes::gather(four), 2));
+        let again = Lanes::gather(Lanes::deal(Lanes::gather(four), 2, SpreadBy::Pair));
         let numbers: Vec<_> = again.iter().map(|lane| lane.config().flow.max_flows).collect();
         assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
     }

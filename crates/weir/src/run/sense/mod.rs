@@ -23,6 +23,7 @@ mod meter;
 mod metrics;
 mod order;
 pub mod privileges;
+mod rss;
 pub mod snapshot;
 pub mod sources;
 pub mod status;
@@ -101,7 +102,7 @@ impl Sensor {
     fn prepare(arguments: &SenseArguments) -> Result<Self, (anyhow::Error, Exit)> {
         let (mut config, key) = settings(arguments).map_err(|error| (error, Exit::Usage))?;
         let workers = match config.sense.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => sources::usual_workers(&config.sense).map_err(|error| (error, Exit::Capture))?,
             workers => usize::from(workers),
         };
         let account = privileges::is_root()
@@ -138,6 +139,9 @@ impl Sensor {
             for text in super::doctor::warnings(&config, &there, workers) {
                 tell(&text);
             }
+            for finding in opened.later.findings() {
+                tell(&format!("warning: {finding}"));
+            }
         }
         let metrics = given(&config.sense.metrics).map(Metrics::open);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -147,8 +151,13 @@ impl Sensor {
         let intake = |sources| Intake::new(sources, config.decap.clone(), key);
         let intakes = opened.sources.into_iter().map(intake).collect();
         let rest = Rest::new(intakes, lanes, &config, workers, key);
-        let (mut crew, inlet) =
-            Crew::new(Arc::clone(&shared), workers, &config.sense, opened.mixed, logs.style());
+        let (mut crew, inlet) = Crew::new(
+            Arc::clone(&shared),
+            workers,
+            &config.sense,
+            (opened.mixed, &opened.cpus),
+            logs.style(),
+        );
         let writer = start_writer(Writer::new(logs, config.sense.rotation(), Arc::clone(&shared)), inlet);
         let started = writer.and_then(|writer| {
             crew.work(rest, workers)?;
@@ -231,8 +240,13 @@ fn make_logs(
 /// Becomes `account`, who must be able to write the logs.
 fn settle(directory: &Path, config: &Config, account: Option<&privileges::Account>) -> anyhow::Result<()> {
     if let Some(account) = account {
-        let reopens = !config.sense.interfaces.is_empty();
-        privileges::drop_root(account, if reopens { &[Capability::CAP_NET_RAW] } else { &[] })?;
+        let sets_back = config.sense.balance == crate::cli::sense::Balance::Rss && !config.sense.keep_rss;
+        let kept = [
+            (Capability::CAP_NET_RAW, !config.sense.interfaces.is_empty()),
+            (Capability::CAP_NET_ADMIN, sets_back),
+        ];
+        let kept: Vec<_> = kept.iter().filter(|(_, is)| *is).map(|(capability, _)| *capability).collect();
+        privileges::drop_root(account, &kept)?;
     }
     privileges::may_write(directory)?;
     writer::set_aside(directory)?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 use weir_decap::TenantBy;
-use weir_spread::{SpreadBy, Steering, TenantNumber, Tunnel};
+use weir_spread::{SpreadBy, Steering, TenantNumber, Tunnel, queue_program};
 use weir_tap::pcap_over_ip::{PcapOverIp, PcapOverIpOptions};
 use weir_tap::tunnel_socket::{TunnelProtocol, TunnelSocket, TunnelSocketOptions};
 use weir_tap::{
@@ -12,6 +12,7 @@ use wildmatch::WildMatch;
 
 use super::super::names::SourceNames;
 use super::kernel;
+use super::rss::{self, Tuning};
 use crate::cli::sense::{Balance, Capture};
 use crate::cli::sources::{Direction, Timestamps};
 use crate::config::sense::{SenseConfig, given};
@@ -29,8 +30,26 @@ pub struct Opened {
     pub taps: Vec<SourceNames>,
     /// Whether packets of one flow may come from several sources.
     pub mixed: bool,
-    /// For interfaces that appear later.
+    /// The CPU of each worker where it is that of its queue's interrupts, as far as it is known.
+    pub cpus: Vec<Option<usize>>,
+    /// For interfaces that appear later, and what was changed for all.
     pub later: Later,
+}
+
+/// As many workers as there are, where nobody says how many: as many as CPUs, or, where each has its interface, as interfaces.
+///
+/// # Errors
+/// There is no such interface.
+pub fn usual_workers(config: &SenseConfig) -> anyhow::Result<usize> {
+    if config.balance == Balance::Nics {
+        return Ok(matching(&config.interfaces, &interfaces())?.len().max(1));
+    }
+    Ok(std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// By which hash a flow has its lane, so that the kernel's split and the lanes agree.
+pub fn lanes_by(balance: Balance) -> SpreadBy {
+    if balance == Balance::Bpf { SpreadBy::Sum } else { SpreadBy::Pair }
 }
 
 /// An interface that was not there.
@@ -49,9 +68,15 @@ pub struct Later {
     next_tap: u16,
     next_feed: u16,
     rings: usize,
+    tuned: Vec<Tuning>,
 }
 
 impl Later {
+    /// What there is to tell of network cards that were changed.
+    pub fn findings(&self) -> impl Iterator<Item = &str> {
+        self.tuned.iter().flat_map(|tuning| tuning.findings.iter().map(String::as_str))
+    }
+
     /// An interface that was not there and that a pattern of `config` matches, opened, if there is one.
     ///
     /// # Errors
@@ -66,11 +91,12 @@ impl Later {
             !self.interfaces.contains(name) && patterns.into_iter().any(|p| WildMatch::new(p).matches(name))
         };
         let Some(name) = interfaces().into_iter().find(is_wanted) else { return Ok(None) };
-        let mut opening = Opening::new(self.rings, decap.tenants.by);
+        let mut opening = Opening::new(self.rings, decap.tenants.by, lanes_by(config.balance));
         (opening.next_tap, opening.next_feed) = (self.next_tap, self.next_feed);
         self.interfaces.push(name.clone());
         opening.interface(config, &name, self.interfaces.len())?;
         (self.next_tap, self.next_feed) = (opening.next_tap, opening.next_feed);
+        self.tuned.append(&mut opening.tuned);
         Ok(Some(Appeared { name, sources: opening.sources, taps: opening.taps }))
     }
 }
@@ -83,7 +109,7 @@ const SENDERS: u16 = 128;
 /// # Errors
 /// The first that cannot be opened; the message says what to do.
 pub fn open(config: &SenseConfig, decap: &weir_decap::Config, workers: usize) -> anyhow::Result<Opened> {
-    let mut opening = Opening::new(workers, decap.tenants.by);
+    let mut opening = Opening::new(workers, decap.tenants.by, lanes_by(config.balance));
     let names = matching(&config.interfaces, &interfaces())?;
     for (index, name) in names.iter().enumerate() {
         opening.interface(config, name, index)?;
@@ -113,9 +139,9 @@ pub fn open(config: &SenseConfig, decap: &weir_decap::Config, workers: usize) ->
     );
     let mixed = opening.names.len() > 1 || opening.blind;
     let (next_tap, next_feed, rings) = (opening.next_tap, opening.next_feed, workers);
-    let later = Later { interfaces: names, next_tap, next_feed, rings };
-    let (sources, names, taps) = (opening.sources, opening.names, opening.taps);
-    Ok(Opened { sources, names, taps, mixed, later })
+    let later = Later { interfaces: names, next_tap, next_feed, rings, tuned: opening.tuned };
+    let Opening { sources, names, taps, cpus, .. } = opening;
+    Ok(Opened { sources, names, taps, mixed, cpus, later })
 }
 
 struct Opening {
@@ -129,10 +155,14 @@ struct Opening {
     /// Whether a split is not by the innermost flow, so that one flow can be in several rings.
     blind: bool,
     tenant_by: TenantBy,
+    /// What stays together.
+    by: SpreadBy,
+    tuned: Vec<Tuning>,
+    cpus: Vec<Option<usize>>,
 }
 
 impl Opening {
-    fn new(workers: usize, tenant_by: TenantBy) -> Self {
+    fn new(workers: usize, tenant_by: TenantBy, by: SpreadBy) -> Self {
         let sources = std::iter::repeat_with(Vec::new).take(workers).collect();
         Self {
             sources,
@@ -143,12 +173,15 @@ impl Opening {
             next_feed: 0,
             blind: false,
             tenant_by,
+            by,
+            tuned: Vec::new(),
+            cpus: vec![None; workers],
         }
     }
 
     /// How the kernel finds the worker of a flow.
     fn steering(&self) -> Steering {
-        let mut steering = Steering::new(SpreadBy::Pair, self.sources.len() as u32);
+        let mut steering = Steering::new(self.by, self.sources.len() as u32);
         steering.tenant = match self.tenant_by {
             TenantBy::Nothing | TenantBy::Tap => TenantNumber::Nothing,
             TenantBy::Vni => TenantNumber::Vni,
@@ -189,7 +222,12 @@ impl Opening {
         let mut options = ring_options(config, name);
         options.tap = self.taps(1, name)?;
         let mode = match config.balance {
-            Balance::Lanes | Balance::Nics => None,
+            Balance::Bpf if self.sources.len() > 1 => return self.filters(&options, name),
+            Balance::Lanes | Balance::Nics | Balance::Bpf => None,
+            Balance::Rss => {
+                self.tune(config, name)?;
+                Some(FanoutMode::Program(queue_program()))
+            }
             Balance::Fanout => Some(FanoutMode::Program(self.steering().for_frames())),
             Balance::Ebpf => Some(kernel::fanout(&self.steering(), name)?),
             Balance::Hash => Some(FanoutMode::Hash),
@@ -209,6 +247,32 @@ impl Opening {
         self.names.push(name.to_owned());
         for (worker, ring) in rings.into_iter().enumerate() {
             self.add(worker, Box::new(ring));
+        }
+        Ok(())
+    }
+
+    /// Opens a ring for each worker, with its filter.
+    fn filters(&mut self, options: &RingOptions, name: &str) -> anyhow::Result<()> {
+        let steering = self.steering();
+        let share = |worker| RingOptions { share: Some(steering.for_filter(worker)), ..options.clone() };
+        let options: Vec<_> = (0..steering.lanes).map(share).collect();
+        self.names.push(name.to_owned());
+        for (worker, ring) in PacketRing::open_all(&options)?.into_iter().enumerate() {
+            self.add(worker, Box::new(ring));
+        }
+        Ok(())
+    }
+
+    /// Has the network card split the traffic, and finds the CPU of each queue.
+    fn tune(&mut self, config: &SenseConfig, name: &str) -> anyhow::Result<()> {
+        let workers = self.sources.len();
+        let tuning = Tuning::apply(name, workers, config.keep_rss);
+        let tuning = tuning.with_context(|| {
+            format!("cannot read the queues of {name}: --balance rss needs a network card, by its name")
+        })?;
+        self.tuned.push(tuning);
+        for (to, cpu) in self.cpus.iter_mut().zip(rss::queue_cpus(name, workers)) {
+            *to = to.or(cpu);
         }
         Ok(())
     }

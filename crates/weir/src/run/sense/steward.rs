@@ -213,6 +213,7 @@ fn fixed(old: &SenseConfig, new: &SenseConfig) -> Vec<&'static str> {
         ("logs", old.logs == new.logs),
         ("format", old.format == new.format),
         ("balance", old.balance == new.balance),
+        ("keep_rss", old.keep_rss == new.keep_rss),
         ("direction", old.direction == new.direction),
         ("promiscuous", old.promiscuous == new.promiscuous),
         ("timestamps", old.timestamps == new.timestamps),
