@@ -81,17 +81,21 @@ enum Subject {
     Connection(Address, u16, Address, u16),
 }
 
-/// Things with the time when they were logged.
+/// Things with the time when they were logged. Those of the span that runs are apart from those of the span before, which go at
+/// once when all of them are too old: memory is that of two spans, however long a sensor runs.
 #[derive(Debug)]
 struct Recent<K> {
     since: HashMap<K, Time>,
+    before: HashMap<K, Time>,
+    /// When the span that runs began.
+    turned: Option<Time>,
     span: Interval,
     limit: usize,
 }
 
 impl<K: Hash + Eq> Recent<K> {
     fn new(span: Interval) -> Self {
-        Self { since: HashMap::new(), span, limit: TABLE_LIMIT }
+        Self { since: HashMap::new(), before: HashMap::new(), turned: None, span, limit: TABLE_LIMIT }
     }
 
     fn is_expired(span: Interval, since: Time, now: Time) -> bool {
@@ -99,18 +103,31 @@ impl<K: Hash + Eq> Recent<K> {
     }
 
     fn contains(&self, key: &K, now: Time) -> bool {
-        self.since.get(key).is_some_and(|&since| !Self::is_expired(self.span, since, now))
+        let is_valid = |since: &Time| !Self::is_expired(self.span, *since, now);
+        [&self.since, &self.before].iter().any(|table| table.get(key).is_some_and(is_valid))
+    }
+
+    fn len(&self) -> usize {
+        self.since.len() + self.before.len()
     }
 
     /// Remembers `key`. Answers whether that emptied the table of what was still valid.
     fn insert(&mut self, key: K, now: Time) -> bool {
+        if Self::is_expired(self.span, *self.turned.get_or_insert(now), now) {
+            // What was before is older than the span that ends here.
+            self.before = std::mem::take(&mut self.since);
+            self.turned = Some(now);
+        }
         let mut emptied = false;
-        if self.since.len() >= self.limit && !self.since.contains_key(&key) {
+        if self.len() >= self.limit && !self.since.contains_key(&key) {
             let span = self.span;
-            self.since.retain(|_, since| !Self::is_expired(span, *since, now));
+            for table in [&mut self.since, &mut self.before] {
+                table.retain(|_, since| !Self::is_expired(span, *since, now));
+            }
             // Sweeping again and again for a few places would be quadratic.
-            if self.since.len() > self.limit / 2 {
+            if self.len() > self.limit / 2 {
                 self.since.clear();
+                self.before.clear();
                 emptied = true;
             }
         }
@@ -315,11 +332,23 @@ mod tests {
             assert!(!recent.insert(key, Time::from_parts(0, 0)));
         }
         assert!(!recent.insert(4, Time::from_parts(11, 0)));
-        assert_eq!(recent.since.len(), 1);
+        assert_eq!(recent.len(), 1);
         for key in 5..8 {
             assert!(!recent.insert(key, Time::from_parts(11, 0)));
         }
         assert!(recent.insert(8, Time::from_parts(11, 0)));
-        assert_eq!(recent.since.len(), 1);
+        assert_eq!(recent.len(), 1);
+    }
+
+    #[test]
+    fn a_table_that_is_not_full_holds_what_came_in_two_spans_and_no_more() {
+        let mut recent = Recent::new(Interval::from_secs(10));
+        for second in 0..1000 {
+            let now = Time::from_parts(second, 0);
+            assert!(!recent.insert(second, now));
+            assert!((0..=second.min(10)).all(|ago| recent.contains(&(second - ago), now)));
+            assert!(!recent.contains(&(second - 11), now));
+            assert!(recent.len() <= 22, "{}", recent.len());
+        }
     }
 }
