@@ -156,6 +156,16 @@ impl Lane {
         (self.flows.insert(hash, flow, deadline), deadline)
     }
 
+    /// The clock was set back to `now`: what comes from there on is timed out by it, though time came further before. Flows
+    /// that are there stay; those that get no more packets are ended when their old time comes, or when there are too many.
+    pub fn set_back(&mut self, now: Time) {
+        let second = now.0.div_euclid(1_000_000_000) - 1;
+        if second < self.swept {
+            self.swept = second;
+            self.flows.set_back(Time(second.saturating_mul(1_000_000_000)));
+        }
+    }
+
     /// Time has come to `now`: ends what is over by then.
     pub fn advance(&mut self, now: Time, out: &mut Entries) {
         let second = now.0.div_euclid(1_000_000_000);

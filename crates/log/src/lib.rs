@@ -25,7 +25,7 @@ use limit::Limits;
 pub use lines::Lines;
 pub use once::Once;
 use std::sync::Arc;
-pub use sys::{LogDirectory, LogError, Trouble, compress, set_aside};
+pub use sys::{LogDirectory, LogError, Trouble, compress, set_aside, uncompressed};
 pub use tsv::{tsv_footer, tsv_header};
 
 use weir_record::{Entry, LogKind, Ordered, Vantage, Visitor};

@@ -115,6 +115,11 @@ impl Table {
         Some(flow)
     }
 
+    /// Time was set back to `now`.
+    pub fn set_back(&mut self, now: Time) {
+        self.wheel.set_back(now);
+    }
+
     /// Takes out the flows that are over at `now`, in the order of their deadlines.
     pub fn expire(&mut self, now: Time, deadline: impl Fn(&Flow) -> Time, over: &mut Vec<Box<Flow>>) {
         let mut due = std::mem::take(&mut self.due);

@@ -57,6 +57,20 @@ impl Wheel {
         [self.entered, self.waiting]
     }
 
+    /// Time was set back to `now`: everything is to be looked at within a second from there, as nothing comes when it was to.
+    pub fn set_back(&mut self, now: Time) {
+        let tick = now.0.div_euclid(SECOND);
+        if self.tick.is_none_or(|before| tick >= before) {
+            return;
+        }
+        self.tick = Some(tick);
+        let all: Vec<_> = self.slots.iter_mut().flat_map(std::mem::take).collect();
+        let next = (tick + 1).rem_euclid(SLOTS as i64) as usize;
+        if let Some(slot) = self.slots.get_mut(next) {
+            *slot = all;
+        }
+    }
+
     /// Everything to be looked at by `now`, into `due`.
     pub fn advance(&mut self, now: Time, due: &mut Vec<Ticket>) {
         let to = now.0.div_euclid(SECOND);
@@ -90,5 +104,19 @@ mod tests {
         assert!(due.is_empty());
         wheel.advance(Time::from_parts(10_000, 0), &mut due);
         assert_eq!(due.len(), 1);
+    }
+
+    #[test]
+    fn when_time_is_set_back_flows_are_looked_at_again_as_of_then() {
+        let (mut wheel, mut due) = (Wheel::default(), Vec::new());
+        let [old, new] = [1, 2].map(|index| Ticket { index, generation: 0 });
+        wheel.advance(Time::from_parts(3_600, 0), &mut due);
+        wheel.enter(old, Time::from_parts(3_660, 0));
+        wheel.set_back(Time::from_parts(100, 0));
+        wheel.enter(new, Time::from_parts(160, 0));
+        wheel.advance(Time::from_parts(101, 0), &mut due);
+        assert_eq!(due.drain(..).map(|ticket| ticket.index).collect::<Vec<_>>(), [1]);
+        wheel.advance(Time::from_parts(161, 0), &mut due);
+        assert_eq!(due.drain(..).map(|ticket| ticket.index).collect::<Vec<_>>(), [2]);
     }
 }

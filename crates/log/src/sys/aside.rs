@@ -49,6 +49,29 @@ pub fn set_aside(directory: &Path) -> Result<Vec<PathBuf>, LogError> {
     Ok(moved)
 }
 
+/// The logs in `directory` that were moved aside and are not compressed: an earlier process did not come to it.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn uncompressed(directory: &Path) -> Result<Vec<PathBuf>, LogError> {
+    let failed = |e| LogError::new("read directory", directory, e);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_moved = |kind: &LogKind| {
+            let stamp = name.strip_prefix(kind.path()).and_then(|rest| rest.strip_prefix('-'));
+            let stamp = stamp.and_then(|stamp| stamp.strip_suffix(".log"));
+            stamp.is_some_and(|stamp| stamp.starts_with("20"))
+        };
+        if LogKind::ALL.iter().any(is_moved) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Compresses a log that was moved aside: `x.log` becomes `x.log.gz`, of which nothing is seen before it is whole.
 ///
 /// # Errors
@@ -102,6 +125,24 @@ mod tests {
         let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
         assert_eq!(names.iter().filter(|name| name.starts_with("conn-20")).count(), 2, "{names:?}");
         assert!(names.contains(&"other.log".to_owned()));
+    }
+
+    #[test]
+    fn logs_that_were_moved_aside_and_not_compressed_are_found() {
+        let home = tempfile::tempdir().unwrap();
+        let stamp = "2026-11-24-01-00-00.log";
+        let names = ["conn-", "http-"].map(|kind| format!("{kind}{stamp}"));
+        let others = [
+            "conn.log".into(),
+            format!("conn-{stamp}.gz"),
+            format!("conn-{stamp}.gz.part"),
+            format!("mine-{stamp}"),
+        ];
+        for name in names.iter().chain(&others) {
+            fs::write(home.path().join(name), "a line\n").unwrap();
+        }
+        assert_eq!(uncompressed(home.path()).unwrap(), names.map(|name| home.path().join(name)));
+        assert!(uncompressed(&home.path().join("none")).is_err());
     }
 
     #[test]

@@ -4,6 +4,6 @@ mod aside;
 mod directory;
 mod error;
 
-pub use aside::{compress, set_aside};
+pub use aside::{compress, set_aside, uncompressed};
 pub use directory::LogDirectory;
 pub use error::{LogError, Trouble};

@@ -106,6 +106,14 @@ impl Worker {
         }
     }
 
+    /// The clock was set back to `now`.
+    pub fn set_back(&mut self, now: Time) {
+        let lane = &mut self.lane;
+        if catch_unwind(AssertUnwindSafe(|| lane.set_back(now))).is_err() {
+            self.replace();
+        }
+    }
+
     /// Time has come to `now`.
     pub fn advance(&mut self, now: Time, out: &mut Entries) {
         let lane = &mut self.lane;

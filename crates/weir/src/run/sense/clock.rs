@@ -24,6 +24,10 @@ pub struct LaneClock {
     /// What was last told.
     told: Option<Time>,
     older: u32,
+    /// How often it was set back.
+    steps: u64,
+    /// By how much, since somebody asked.
+    step: Option<Interval>,
 }
 
 impl LaneClock {
@@ -33,7 +37,8 @@ impl LaneClock {
             Some((latest, _)) if latest.since(time) > STEP => {
                 self.older += 1;
                 if self.older >= PROOF {
-                    *self = Self { latest: Some((time, at)), ..Self::default() };
+                    let (steps, step) = (self.steps + 1, Some(latest.since(time)));
+                    *self = Self { latest: Some((time, at)), steps, step, ..Self::default() };
                 }
             }
             Some((latest, _)) if latest > time => self.older = 0,
@@ -48,6 +53,16 @@ impl LaneClock {
     #[must_use]
     pub fn later(self, other: Self) -> Self {
         if other.latest.map(|(time, _)| time) > self.latest.map(|(time, _)| time) { other } else { self }
+    }
+
+    /// How often it was set back.
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// By how much it was set back since this was asked before, if it was.
+    pub const fn take_step(&mut self) -> Option<Interval> {
+        self.step.take()
     }
 
     /// What time it is; `None` before the first packet. `at`: now.
@@ -97,7 +112,10 @@ mod tests {
             clock.packet(Time(5), start);
             assert_eq!(clock.now(start), Some(Time(hour)));
         }
+        assert_eq!((clock.steps(), clock.take_step()), (0, None));
         clock.packet(Time(6), start);
         assert_eq!(clock.now(start), Some(Time(6)));
+        assert_eq!((clock.steps(), clock.take_step()), (1, Some(Interval(hour - 6))));
+        assert_eq!((clock.steps(), clock.take_step()), (1, None));
     }
 }

@@ -18,7 +18,11 @@ use super::intake::Walker;
 use super::lanes::Lanes;
 use super::order::Order;
 use super::status::Status;
+use super::tell;
 use super::worker::Shared;
+
+/// Of a clock that goes back again and again the user is told this often at most; it is counted all the time.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// What a batch goes through behind decap: apart from the intakes, so that both can be borrowed at once.
 pub struct Hops {
@@ -36,6 +40,8 @@ pub struct Hops {
     start: Instant,
     /// The time of the last frame, and when it came.
     last: Option<(Time, Instant)>,
+    /// When the user was told last that the clock went back.
+    complained: Option<Instant>,
 }
 
 impl Hops {
@@ -51,6 +57,7 @@ impl Hops {
             sequence: nanoseconds(start, now()),
             start,
             last: None,
+            complained: None,
         }
     }
 
@@ -206,6 +213,17 @@ impl Hops {
         self.sequence = self.sequence.max(nanoseconds(self.start, at));
         self.entries.sequence = self.sequence;
         let Some(now) = self.clock.now(at) else { return };
+        if let Some(step) = self.clock.take_step() {
+            if self.complained.is_none_or(|before| at.duration_since(before) > AGAIN) {
+                self.complained = Some(at);
+                let text = "the clock of packets went back by";
+                tell(&format!(
+                    "warning: {text} {:.0} s: connections go on, with times as they came",
+                    step.as_secs_f64()
+                ));
+            }
+            self.lanes.set_back(now);
+        }
         self.walk(walkers, |walker, out| walker.advance(now, out));
         self.lanes.advance(now, &mut self.entries);
     }
@@ -243,6 +261,7 @@ impl Hops {
     /// Adds what was counted here to `status`.
     pub fn status(&self, status: &mut Status) {
         status.spread.merge(&self.spread);
+        status.clock_steps += self.clock.steps();
         self.lanes.status(status);
     }
 }

@@ -92,6 +92,11 @@ impl Lanes {
         }
     }
 
+    /// The clock was set back to `now`.
+    pub fn set_back(&mut self, now: Time) {
+        self.own.iter_mut().for_each(|lane| lane.set_back(now));
+    }
+
     /// Time has come to `now`.
     pub fn advance(&mut self, now: Time, out: &mut Entries) {
         self.own.iter_mut().for_each(|lane| lane.advance(now, out));

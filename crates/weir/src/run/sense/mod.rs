@@ -31,6 +31,7 @@ mod steward;
 mod worker;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -158,7 +159,9 @@ impl Sensor {
             (opened.mixed, &opened.cpus),
             logs.style(),
         );
-        let writer = start_writer(Writer::new(logs, config.sense.rotation(), Arc::clone(&shared)), inlet);
+        let mut writer = Writer::new(logs, config.sense.rotation(), Arc::clone(&shared));
+        writer.take_up(&directory);
+        let writer = start_writer(writer, inlet);
         let started = writer.and_then(|writer| {
             crew.work(rest, workers)?;
             Ok((writer, control.serve(&shared)?))
@@ -175,8 +178,9 @@ impl Sensor {
         }
         let load = config.sense.follow_load.then(Load::default);
         let (total, later) = (Arc::clone(&shared), opened.later);
-        let looked = steward::now();
-        let steward = Steward { crew, shared, config, identity, arguments, load, later, looked };
+        let (looked, watchdog) = (steward::now(), steward::watchdog());
+        let steward =
+            Steward { crew, shared, config, identity, arguments, load, later, looked, watchdog, fed: None };
         let dead = steward.run(&stop, &mut signals, &desk);
         report(arguments.quiet, (&directory, ledger), &crew::total(&total), dead, writer.join().ok())
     }
@@ -237,19 +241,25 @@ fn make_logs(
     Ok(logs)
 }
 
-/// Becomes `account`, who must be able to write the logs.
+/// Gives away what is not needed any more; becomes `account`, who must be able to write the logs.
 fn settle(directory: &Path, config: &Config, account: Option<&privileges::Account>) -> anyhow::Result<()> {
-    if let Some(account) = account {
-        let sets_back = config.sense.balance == crate::cli::sense::Balance::Rss && !config.sense.keep_rss;
-        let kept = [
-            (Capability::CAP_NET_RAW, !config.sense.interfaces.is_empty()),
-            (Capability::CAP_NET_ADMIN, sets_back),
-        ];
-        let kept: Vec<_> = kept.iter().filter(|(_, is)| *is).map(|(capability, _)| *capability).collect();
-        privileges::drop_root(account, &kept)?;
-    }
+    let sets_back = config.sense.balance == crate::cli::sense::Balance::Rss && !config.sense.keep_rss;
+    // Interfaces that come back, and those that appear later, are opened as the first ones were.
+    let kept = [
+        (Capability::CAP_NET_RAW, !config.sense.interfaces.is_empty()),
+        (Capability::CAP_NET_ADMIN, sets_back),
+    ];
+    let kept: Vec<_> = kept.iter().filter(|(_, is)| *is).map(|(capability, _)| *capability).collect();
+    privileges::settle(account, &kept)?;
     privileges::may_write(directory)?;
-    writer::set_aside(directory)?;
+    let left = writer::set_aside(directory)?;
+    if !left.is_empty() {
+        tell(&format!(
+            "an earlier run left {} logs in {}: they were moved aside, as rotated logs are",
+            left.len(),
+            directory.display()
+        ));
+    }
     Ok(())
 }
 
@@ -260,6 +270,9 @@ struct Full<'a> {
     balance: &'a Balance,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     senders: Vec<SenderView>,
+    /// Lines that could not be written, by log.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    lost_lines: BTreeMap<&'static str, u64>,
 }
 
 /// The summary, the ledger, and what they mean for the exit code.
@@ -271,7 +284,9 @@ fn report(
     written: Option<Written>,
 ) -> Exit {
     let balance = status.balance();
-    let full = Full { balance: &balance, senders: status.senders.view() };
+    let lost = written.iter().flat_map(|written| &written.lost).filter(|(_, lost)| *lost > 0);
+    let lost_lines = lost.map(|(kind, lost)| (kind.path(), *lost)).collect();
+    let full = Full { balance: &balance, senders: status.senders.view(), lost_lines };
     if !quiet {
         tell(&summary(directory, status, written.as_ref()));
     }

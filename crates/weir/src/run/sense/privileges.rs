@@ -1,8 +1,8 @@
-//! From root to a user who may nearly nothing, once all is open.
+//! From root, or from a service with capabilities, to a user who may nearly nothing, once all is open.
 //!
-//! Promises: after [`drop_root`] the process is the user that was asked for, has no group of root's, cannot gain
+//! Promises: after [`settle`] the process is the user that was asked for where it was root, has no group of root's, cannot gain
 //! privileges by running programs, and keeps only the capabilities that were asked for (CAP_NET_RAW, where interfaces may have to be opened
-//! again). Call it before threads are started: capabilities belong to threads, and new ones inherit.
+//! again), in no set that a program would inherit. Call it before threads are started: capabilities belong to threads, and new ones inherit.
 
 use std::path::Path;
 
@@ -57,26 +57,43 @@ pub fn is_root() -> bool {
     unistd::geteuid().is_root()
 }
 
-/// Becomes `account`, and keeps `wanted`, as far as they are there.
+/// Becomes `account`, where there is one, and keeps `wanted`, as far as they are there.
 ///
 /// # Errors
 /// The kernel refuses. The process must then end: it may have half of its privileges.
+pub fn settle(account: Option<&Account>, wanted: &[Capability]) -> anyhow::Result<()> {
+    account.map_or_else(|| give_away(wanted), |account| drop_root(account, wanted))
+}
+
+/// Becomes `account`, and keeps `wanted`, as far as they are there.
+///
+/// # Errors
+/// As [`settle`].
 pub fn drop_root(account: &Account, wanted: &[Capability]) -> anyhow::Result<()> {
     let failed = || format!("cannot become the user {}", account.name);
     prctl::set_keepcaps(true).with_context(failed)?;
     unistd::setgroups(&[account.gid]).with_context(failed)?;
     unistd::setresgid(account.gid, account.gid, account.gid).with_context(failed)?;
     unistd::setresuid(account.uid, account.uid, account.uid).with_context(failed)?;
-    let mut kept = CapsHashSet::new();
+    give_away(wanted)?;
+    prctl::set_keepcaps(false).with_context(failed)
+}
+
+/// Keeps `wanted`, as far as they are there, and no other capability.
+fn give_away(wanted: &[Capability]) -> anyhow::Result<()> {
+    let failed = || "cannot give capabilities away".to_owned();
     let is_there = |capability| caps::has_cap(None, CapSet::Permitted, capability).unwrap_or(false);
-    kept.extend(wanted.iter().copied().filter(|capability| is_there(*capability)));
+    let kept: CapsHashSet = wanted.iter().copied().filter(|capability| is_there(*capability)).collect();
+    // An old kernel that knows of no ambient set has none to be cleared.
+    if caps::read(None, CapSet::Ambient).is_ok_and(|ambient| !ambient.is_empty()) {
+        caps::clear(None, CapSet::Ambient).map_err(|e| anyhow!(e)).with_context(failed)?;
+    }
     // What is effective must be permitted at all times: first less, then more.
     let none = CapsHashSet::new();
     let sets = [(CapSet::Effective, &none), (CapSet::Permitted, &kept), (CapSet::Inheritable, &none)];
     for (set, wanted) in sets.into_iter().chain([(CapSet::Effective, &kept)]) {
         caps::set(None, set, wanted).map_err(|e| anyhow!(e)).with_context(failed)?;
     }
-    prctl::set_keepcaps(false).with_context(failed)?;
     prctl::set_no_new_privs().with_context(failed)
 }
 

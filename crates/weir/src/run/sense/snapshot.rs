@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub evicted: u64,
     /// How often analysis panicked and was begun anew.
     pub panics: u64,
+    /// How often the clock of packets went back, over all workers.
+    pub clock_steps: u64,
     /// Who numbers what he sends (ERSPAN, GRE, taps of weir), and what of it came.
     pub senders: Vec<SenderView>,
     /// Each log that was begun.
@@ -197,6 +199,7 @@ impl Snapshot {
             flows: all.flows,
             evicted: all.closed.evicted,
             panics: all.closed.panics,
+            clock_steps: all.clock_steps,
             workers,
             sources,
             senders: all.senders.view(),

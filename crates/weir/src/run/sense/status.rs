@@ -32,6 +32,8 @@ pub struct Status {
     pub busiest: Busiest,
     /// Memory of the fragments that wait for others, in bytes.
     pub fragment_memory: usize,
+    /// How often the clock of packets went back.
+    pub clock_steps: u64,
     /// When it told this: a worker that makes progress tells ten times a second.
     pub told: Option<Instant>,
     /// For how long its thread was on a CPU.
@@ -92,6 +94,7 @@ impl Status {
             sources: self.sources.clone(),
             busiest: self.busiest.clone(),
             fragment_memory: self.fragment_memory,
+            clock_steps: self.clock_steps.saturating_sub(before.clock_steps),
             told: self.told,
             busy: self.busy.saturating_sub(before.busy),
         }
@@ -115,6 +118,7 @@ impl Status {
         self.losses = self.losses.plus(other.losses);
         self.busiest.merge(&other.busiest);
         self.busy += other.busy;
+        self.clock_steps += other.clock_steps;
         self.sources.extend_from_slice(&other.sources);
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use sd_notify::NotifyState;
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
 use weir_tap::Filter;
@@ -44,13 +45,16 @@ pub struct Steward<'a> {
     pub later: Later,
     /// When they were looked for last.
     pub looked: Instant,
+    /// How often the service manager wants to hear that all is well; none where it does not.
+    pub watchdog: Option<Duration>,
+    /// When it was told last.
+    pub fed: Option<Instant>,
 }
 
 impl Steward<'_> {
     /// Looks after them until the user wants an end, or nobody works any more. Answers how many workers panicked for good.
     pub fn run(mut self, stop: &AtomicBool, signals: &mut Signals, desk: &Desk) -> usize {
-        // Without a service manager nobody is told.
-        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+        notify(&[NotifyState::Ready]);
         while !stop.load(Ordering::Relaxed) && !self.crew.has_lost_one() {
             if signals.pending().any(|signal| signal == SIGHUP) {
                 match self.reload() {
@@ -58,17 +62,27 @@ impl Steward<'_> {
                     Err(error) => complain(&error.context("the configuration from before stays")),
                 }
             }
-            if self.shared.makes_progress(now()) {
-                let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
-            }
+            self.feed_watchdog();
             if let Some(job) = desk.wait(LOOK) {
                 self.carry_out(job, stop);
             }
             self.follow_load();
             self.look_for_interfaces();
         }
-        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
         self.crew.end()
+    }
+
+    /// Tells the service manager, where it wants to know, that every worker makes progress.
+    fn feed_watchdog(&mut self) {
+        let at = now();
+        if let Some(every) = self.watchdog
+            && self.fed.is_none_or(|fed| at.duration_since(fed) >= every)
+            && self.shared.makes_progress(at)
+        {
+            self.fed = Some(at);
+            notify(&[NotifyState::Watchdog]);
+        }
     }
 
     /// Does what a client of the control socket asks.
@@ -162,8 +176,18 @@ impl Steward<'_> {
         }
     }
 
-    /// Reads the configuration again, and has what can change hold from the next frame on. Answers what was done.
+    /// Reads the configuration again, and tells the service manager so, in the words that it wants (sd_notify(3)).
     fn reload(&mut self) -> anyhow::Result<String> {
+        // The clock that is asked for is there wherever there is a service manager.
+        let at = NotifyState::monotonic_usec_now().into_iter();
+        notify(&[NotifyState::Reloading].into_iter().chain(at).collect::<Vec<_>>());
+        let result = self.read_again();
+        notify(&[NotifyState::Ready]);
+        result
+    }
+
+    /// Reads the configuration again, and has what can change hold from the next frame on. Answers what was done.
+    fn read_again(&mut self) -> anyhow::Result<String> {
         let (mut new, _) = settings(self.arguments)?;
         new.sense.ports(&mut new.decap);
         // A filter that is wrong must not be found when half of the rings have it.
@@ -199,6 +223,18 @@ impl Steward<'_> {
         };
         Ok(format!("the configuration was read again{rest}"))
     }
+}
+
+/// Tells the service manager, where there is one.
+fn notify(states: &[NotifyState<'_>]) {
+    // One that is gone need not know.
+    let _ = sd_notify::notify(false, states);
+}
+
+/// How often the service manager is told that all is well: four times in the span after which it would end us (`WatchdogSec`).
+pub fn watchdog() -> Option<Duration> {
+    let mut span = 0;
+    sd_notify::watchdog_enabled(false, &mut span).then(|| Duration::from_micros(span / 4))
 }
 
 /// The keys that differ and that only a restart can change.

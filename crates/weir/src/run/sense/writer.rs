@@ -15,6 +15,7 @@ use super::super::deliver::Delivery;
 use super::super::logs::{Counts, Logs};
 use super::super::merge::Merge;
 use super::snapshot::LogSnapshot;
+use super::tell;
 use super::worker::Shared;
 
 /// How long a line may wait before those who follow the log see it.
@@ -44,6 +45,8 @@ pub struct Writer {
     logs: Logs,
     shared: Arc<Shared>,
     told: Option<Instant>,
+    /// How many lines were lost and written when the user was told of trouble that is not over yet.
+    trouble: Option<(u64, u64)>,
     rotation: Rotation,
     rotate_at: Option<SystemTime>,
     press: Option<Press>,
@@ -97,7 +100,17 @@ impl Writer {
     /// For `logs`; what it has written it publishes in `shared`.
     pub fn new(logs: Logs, rotation: Rotation, shared: Arc<Shared>) -> Self {
         let rotate_at = rotation.every.and_then(|every| next(every, wall()));
-        Self { logs, shared, told: None, rotation, rotate_at, press: None }
+        Self { logs, shared, told: None, trouble: None, rotation, rotate_at, press: None }
+    }
+
+    /// Compresses what an earlier run moved aside and did not come to compress, where logs are rotated.
+    pub fn take_up(&mut self, directory: &Path) {
+        if self.rotation.every.is_some() && self.rotation.compress {
+            match weir_log::uncompressed(directory) {
+                Ok(left) => self.squeeze(left),
+                Err(error) => complain(&error.into()),
+            }
+        }
     }
 
     /// Tells how many records each log has.
@@ -120,6 +133,9 @@ impl Writer {
             self.rotate_at = rotation.every.and_then(|every| next(every, wall()));
         }
         let asked = self.shared.rotate.swap(false, Ordering::Relaxed);
+        if let (Some(at), Some(every)) = (self.rotate_at, self.rotation.every) {
+            self.rotate_at = sane(at, every, wall());
+        }
         if asked || self.rotate_at.is_some_and(|at| wall() >= at) {
             self.rotate_at = self.rotation.every.and_then(|every| next(every, wall()));
             let (moved, result) = self.logs.rotate();
@@ -129,7 +145,27 @@ impl Writer {
             let result = self.logs.flush();
             self.tell(result);
         }
+        self.recover();
         self.publish();
+    }
+
+    /// Tells the user that trouble is over: lines were written, and none was lost since the last look.
+    fn recover(&mut self) {
+        let Some((lost, written)) = self.trouble else { return };
+        let now = self.sums();
+        if now.0 > lost {
+            self.trouble = Some(now);
+        } else if now.1 > written {
+            self.trouble = None;
+            tell(&format!("log lines are written again; {} were lost since the start", now.0));
+        }
+    }
+
+    /// How many lines were lost, and how many written.
+    fn sums(&self) -> (u64, u64) {
+        let (counts, lost) = self.logs.so_far();
+        let sum = |counts: &Counts| counts.iter().map(|(_, count)| count).sum();
+        (sum(&lost), sum(&counts))
     }
 
     /// Has old logs compressed, by a thread of its own.
@@ -155,6 +191,7 @@ impl Writer {
         let at = now();
         if self.told.is_none_or(|told| at.duration_since(told) > AGAIN) {
             self.told = Some(at);
+            self.trouble = Some(self.sums());
             complain(&error.context("log lines are lost, and counted; capturing goes on"));
         }
     }
@@ -223,6 +260,12 @@ fn next(every: Duration, at: SystemTime) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs((since / every).saturating_add(1).saturating_mul(every)))
 }
 
+/// When to rotate, which was to be `at`: where the clock was set back, not only when it has come there again.
+fn sane(at: SystemTime, every: Duration, wall: SystemTime) -> Option<SystemTime> {
+    let late = at.duration_since(wall).is_ok_and(|left| left > every);
+    if late { next(every, wall) } else { Some(at) }
+}
+
 #[allow(clippy::disallowed_methods, reason = "logs are flushed by the clock")]
 fn now() -> Instant {
     Instant::now()
@@ -244,5 +287,14 @@ mod tests {
         assert_eq!(next(hour, at(7199)), Some(at(7200)));
         assert_eq!(next(hour, at(7200)), Some(at(10_800)));
         assert_eq!(next(Duration::from_secs(10), at(5)), Some(at(10)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_put_rotation_off() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let hour = Duration::from_hours(1);
+        assert_eq!(sane(at(7200), hour, at(7100)), Some(at(7200)));
+        assert_eq!(sane(at(7200), hour, at(3601)), Some(at(7200)));
+        assert_eq!(sane(at(7200), hour, at(100)), Some(at(3600)));
     }
 }

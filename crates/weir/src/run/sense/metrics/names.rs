@@ -68,6 +68,7 @@ names! {
     LOG_LOST = Counter "weir_log_lost_records" ["log"] "Records that could not be written";
     EVICTED = Counter "weir_evicted_flows" [] "Connections that were ended early because a table was full";
     PANICS = Counter "weir_panics" [] "How often analysis panicked and was begun anew: a bug of weir";
+    CLOCK_STEPS = Counter "weir_clock_steps_back" [] "How often the clock of packets went back by more than 10 s, as each worker saw it";
     RESIDENT = Gauge "process_resident_memory_bytes" [] "Memory of the process";
 }
 

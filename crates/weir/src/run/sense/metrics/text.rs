@@ -83,6 +83,7 @@ fn general(to: &mut Values, s: &Snapshot) {
         (names::TCP_HELD, tcp.held),
         (names::EVICTED, s.evicted),
         (names::PANICS, s.panics),
+        (names::CLOCK_STEPS, s.clock_steps),
         (names::RESIDENT, resident_memory()),
     ] {
         to.count(&name, &[], value);
