@@ -246,12 +246,9 @@ impl Analyze for Ftp {
     fn gap(&mut self, _cx: &mut Context<'_>, _side: Side, _len: u64) {}
 
     fn end(&mut self, cx: &mut Context<'_>, side: Side) {
-        if side.is_orig()
-            && !self.over
-            && let Some(half) = self.halves.first_mut()
-            && half.lines.end().is_some()
-        {
-            cx.weird("partial_ftp_request", None, SOURCE);
+        let line = self.halves.get_mut(side.index()).and_then(|half| half.lines.end());
+        if let Some(line) = line.filter(|_| !self.over) {
+            self.line(cx, side, &line, 0);
         }
     }
 

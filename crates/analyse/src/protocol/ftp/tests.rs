@@ -130,3 +130,12 @@ fn what_is_too_long_is_told_when_its_command_is_over() {
     let reply = || ("FTP_reply_msg_too_long".into(), Some("4097".into()));
     assert_eq!(names, [arg("5000"), reply(), arg("4113"), reply()]);
 }
+
+#[test]
+fn a_last_line_needs_no_end() {
+    let mut b = bench();
+    b.data(Side::Orig, b"USER joe");
+    assert!(!b.verdict.confirmed);
+    b.end(Side::Orig);
+    assert!(b.verdict.confirmed && b.weirds().is_empty());
+}

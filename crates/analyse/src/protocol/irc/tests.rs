@@ -36,10 +36,10 @@ fn a_file_is_announced_by_host_and_port() {
 fn lines_that_break_the_rules_are_weird() {
     let mut b = Bench::new(Irc::default(), Transport::Tcp, 6667);
     b.data(Side::Orig, &[b"x".repeat(600).as_slice(), b"\r\n"].concat());
-    b.data(Side::Orig, b"ab\r\n:prefix\r\nAVERYLONGCOMMANDTHATISNONE x\r\nOPER me\r\n");
+    b.data(Side::Orig, b"ab\r\n:prefix\r\nAVERYLONGCOMMANDTHATISNONE x\r\nJOIN :\r\n");
     b.data(Side::Resp, b"12x\r\n");
     let all = ["irc_line_size_exceeded", "irc_line_too_short", "irc_invalid_line", "irc_invalid_command"];
-    let more = ["irc_invalid_oper_message_format", "irc_invalid_reply_number"];
+    let more = ["irc_invalid_join_line", "irc_invalid_reply_number"];
     assert_eq!(names(&b), [&all[..], &more[..]].concat());
     assert!(b.verdict.violation.is_some());
 }
@@ -60,4 +60,15 @@ fn each_direction_of_a_connection_for_files_is_a_file() {
     b.finish();
     let files = b.entries.iter().filter(|entry| matches!(entry, Entry::Files(_))).count();
     assert!(b.verdict.confirmed && files == 2);
+}
+
+#[test]
+fn a_reply_from_the_client_tells_nothing_and_a_last_line_needs_no_end() {
+    let mut b = Bench::new(Irc::default(), Transport::Tcp, 6667);
+    b.data(Side::Orig, b"353 \n");
+    assert!(!b.verdict.confirmed && b.weirds().is_empty());
+    b.data(Side::Orig, b"JOIN");
+    b.end(Side::Orig);
+    assert_eq!(names(&b), ["irc_invalid_join_line"]);
+    assert!(b.verdict.confirmed);
 }

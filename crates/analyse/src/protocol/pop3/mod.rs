@@ -273,7 +273,13 @@ impl Analyze for Pop3 {
         }
     }
 
-    fn end(&mut self, _cx: &mut Context<'_>, _side: Side) {}
+    fn end(&mut self, cx: &mut Context<'_>, side: Side) {
+        match self.lines.get_mut(side.index()).and_then(ContentLine::end) {
+            Some(line) if !self.over && side.is_orig() => self.client(cx, &line),
+            Some(line) if !self.over => self.server(cx, &line, 0),
+            _ => {}
+        }
+    }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
         self.end_mail(cx);

@@ -94,3 +94,13 @@ fn each_side_has_its_own_words() {
     );
     assert!(b.verdict.violation.is_none());
 }
+
+#[test]
+fn a_last_line_needs_no_end() {
+    let mut b = bench();
+    b.data(Side::Orig, b"FROB");
+    b.end(Side::Orig);
+    b.data(Side::Resp, b"what");
+    b.end(Side::Resp);
+    assert_eq!(names(&b), ["pop3_client_command_unknown".into(), "pop3_server_command_unknown".into()]);
+}

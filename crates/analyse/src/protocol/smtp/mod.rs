@@ -110,6 +110,17 @@ impl Smtp {
         }
     }
 
+    /// A line of `side`, followed by `rest` bytes.
+    fn line(&mut self, cx: &mut Context<'_>, side: Side, line: &[u8], rest: usize) {
+        let end = line.iter().rposition(|b| *b != b'\r').map_or(0, |at| at + 1);
+        let line = line.get(..end).unwrap_or_default();
+        if side.is_orig() {
+            self.client(cx, line);
+        } else {
+            self.server(cx, line, rest);
+        }
+    }
+
     fn client(&mut self, cx: &mut Context<'_>, line: &[u8]) {
         match self.state {
             State::Lost => {}
@@ -271,15 +282,7 @@ impl Analyze for Smtp {
                 None => return,
                 Some(Piece::Over) => {}
                 Some(Piece::Plain(bytes)) => self.chunk_data(cx, bytes),
-                Some(Piece::Line(line)) => {
-                    let end = line.iter().rposition(|b| *b != b'\r').map_or(0, |at| at + 1);
-                    let line = line.get(..end).unwrap_or_default();
-                    if side.is_orig() {
-                        self.client(cx, line);
-                    } else {
-                        self.server(cx, line, rest.len());
-                    }
-                }
+                Some(Piece::Line(line)) => self.line(cx, side, &line, rest.len()),
             }
         }
     }
@@ -293,7 +296,12 @@ impl Analyze for Smtp {
         self.state = State::Lost;
     }
 
-    fn end(&mut self, _cx: &mut Context<'_>, _side: Side) {}
+    fn end(&mut self, cx: &mut Context<'_>, side: Side) {
+        let line = self.lines.get_mut(side.index()).and_then(ContentLine::end);
+        if let Some(line) = line.filter(|_| !self.over) {
+            self.line(cx, side, &line, 0);
+        }
+    }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
         self.end_mail(cx);

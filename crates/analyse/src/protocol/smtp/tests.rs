@@ -106,3 +106,12 @@ fn too_many_commands_out_of_order_are_the_end() {
     let (name, addl) = b.weirds().pop().unwrap();
     assert_eq!((name, addl), ("smtp_excessive_invalid_mail_transactions".into(), None));
 }
+
+#[test]
+fn a_last_line_needs_no_end() {
+    let mut b = bench();
+    b.data(Side::Orig, b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n\r\nhello, this");
+    b.end(Side::Orig);
+    b.finish();
+    assert_eq!(files(&b), [(1, Some("text/plain".into()), None, 13)]);
+}
