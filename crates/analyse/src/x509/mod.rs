@@ -5,7 +5,7 @@
 //! Source: RFC 5280; Zeek's src/file_analysis/analyzer/x509 and scripts/base/files/x509/main.zeek.
 
 mod cache;
-mod der;
+pub mod der;
 mod host;
 mod key;
 mod log;

@@ -2,6 +2,7 @@
 //!
 //! Source: RFC 4511, RFC 4513 (LDAP); RFC 4120 (Kerberos); ITU-T X.690 for the heads of elements.
 
+use super::pkinit::{self, Shown};
 use super::{DatagramJudge, Judge, Judgement, Size, first};
 use crate::context::Side;
 
@@ -113,11 +114,17 @@ impl DatagramJudge for Kerberos {
             Judgement::Violated("malformed Kerberos message".into())
         }
     }
+
+    fn certificates(datagram: &[u8]) -> impl Iterator<Item = Shown<'_>> {
+        pkinit::certificates(datagram)
+    }
 }
 
 /// Kerberos over TCP.
 #[derive(Default)]
-pub struct KerberosTcp;
+pub struct KerberosTcp {
+    spoken: bool,
+}
 
 impl Judge for KerberosTcp {
     fn size(&self, _side: Side, bytes: &[u8]) -> Size {
@@ -130,10 +137,17 @@ impl Judge for KerberosTcp {
 
     fn judge(&mut self, _side: Side, message: &[u8]) -> Judgement {
         if is_kerberos(message.get(4..).unwrap_or_default()) {
-            Judgement::Settled
+            self.spoken = true;
+            Judgement::Confirmed
+        } else if self.spoken {
+            Judgement::Over
         } else {
             Judgement::Violated("malformed Kerberos message".into())
         }
+    }
+
+    fn certificates(message: &[u8]) -> impl Iterator<Item = Shown<'_>> {
+        pkinit::certificates(message.get(4..).unwrap_or_default())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Protocols of which is told that they are spoken, and no more: `service` in conn.log, and where TLS begins inside.
+//! Protocols of which is told that they are spoken, and little more: `service` in conn.log, where TLS begins inside, and the
+//! certificates that are shown in the clear.
 //!
 //! Each has a judge that reads its messages as far as that takes. [`Framed`] cuts streams into messages, [`Datagrams`] takes
 //! each datagram for one. Bounded: [`MAX_FRAME`] bytes of a message for each side; what is longer is cut and passed over.
@@ -9,6 +10,7 @@ mod industry;
 mod infrastructure;
 mod mail;
 mod management;
+mod pkinit;
 mod words;
 
 pub use self::database::{MySql, Postgresql, Redis};
@@ -23,6 +25,7 @@ use std::borrow::Cow;
 
 use weir_record::Text;
 
+use self::pkinit::Shown;
 use super::{Analyze, Kind};
 use crate::context::{Context, Side};
 
@@ -68,12 +71,20 @@ pub trait Judge: Default {
     fn size(&self, side: Side, bytes: &[u8]) -> Size;
     /// What `message` tells; it is shorter than its size where that is more than [`MAX_FRAME`].
     fn judge(&mut self, side: Side, message: &[u8]) -> Judgement;
+    /// The certificates that `message` shows.
+    fn certificates(_message: &[u8]) -> impl Iterator<Item = Shown<'_>> {
+        std::iter::empty()
+    }
 }
 
 /// A protocol whose messages are datagrams.
 pub trait DatagramJudge: Default {
     /// What `datagram` tells.
     fn judge(&mut self, side: Side, datagram: &[u8]) -> Judgement;
+    /// The certificates that `datagram` shows.
+    fn certificates(_datagram: &[u8]) -> impl Iterator<Item = Shown<'_>> {
+        std::iter::empty()
+    }
 }
 
 /// What cuts one side of a stream into messages.
@@ -201,6 +212,7 @@ impl<J: Judge> Analyze for Framed<J> {
                 }
                 Step::Message(message) => {
                     let judgement = judge.judge(side, &message);
+                    log(cx, J::certificates(&message));
                     self.heed(cx, judgement, rest.len());
                 }
             }
@@ -233,7 +245,9 @@ impl<J: DatagramJudge> Analyze for Datagrams<J> {
         if self.over {
             return;
         }
-        match self.judge.judge(side, bytes) {
+        let judgement = self.judge.judge(side, bytes);
+        log(cx, J::certificates(bytes));
+        match judgement {
             Judgement::Open => {}
             Judgement::Over => self.over = true,
             Judgement::Confirmed => cx.confirm(),
@@ -257,6 +271,13 @@ impl<J: DatagramJudge> Analyze for Datagrams<J> {
 
     fn wants_payload(&self) -> bool {
         !self.over
+    }
+}
+
+/// Tells of certificates.
+fn log<'a>(cx: &mut Context<'_>, certificates: impl Iterator<Item = Shown<'a>>) {
+    for (certificate, role) in certificates {
+        cx.files.certificates.log(cx.out, cx.now, certificate, role);
     }
 }
 
