@@ -120,9 +120,8 @@ mod tests {
     }
 
     fn shown<A: Analyze>(bench: &Bench<A>) -> Vec<(bool, bool)> {
-        let of = |entry: &Entry| match entry {
-            Entry::X509(x509) => Some((x509.host_cert, x509.client_cert)),
-            _ => None,
+        let of = |entry: &Entry| {
+            if let Entry::X509(x509) = entry { Some((x509.host_cert, x509.client_cert)) } else { None }
         };
         bench.entries.iter().filter_map(of).collect()
     }
