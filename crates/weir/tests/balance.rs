@@ -81,11 +81,6 @@ fn replay(namespace: &Namespace, interface: &str, capture: &Path, cpu: usize, le
     ledger(ledger_at)["hops"][1]["passed"]["frames"].as_u64().unwrap()
 }
 
-fn filter(share: &str) -> String {
-    let output = Command::new(WEIR).args(["filter", share]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// How many queues receive, as ethtool tells.
 fn queues(namespace: &Namespace, interface: &str) -> String {
     let text = namespace.run(&format!("ethtool -l {interface}"));
@@ -101,14 +96,22 @@ fn each_worker_reads_its_queue_of_a_card_whose_queues_are_set_and_set_back() {
         eprintln!("skipped: needs two CPUs, for two queues");
         return;
     }
-    let (near, far) = (Namespace::new(), Namespace::new());
-    wire((&near, "near", ""), (&far, "far", ""));
-    near.run("ip link set near mtu 65535");
-    far.run("ip link set far mtu 65535");
-    near.run("ethtool -L near tx 2");
+    let (near, far, home) = (Namespace::new(), Namespace::new(), home());
+    let (a, b) = (near.name(), far.name());
+    let three = "numtxqueues 3 numrxqueues 3";
+    weir_lab::run(&format!("ip link add near netns {a} {three} type veth peer name far netns {b} {three}"));
+    for (namespace, end) in [(&near, "near"), (&far, "far")] {
+        namespace.shell(home.path(), &format!("echo 1 > /proc/sys/net/ipv6/conf/{end}/disable_ipv6"));
+        namespace.run(&format!("ip link set {end} mtu 65535 up"));
+    }
+    // A card leaves the number of the queue and one beside a frame, veth that of the queue by which the frame was sent: CPU 0
+    // sends by queue 1, which is the first then, and CPU 1 by queue 2.
+    for (queue, cpus) in [(1, 1), (2, 2)] {
+        let script = format!("echo {cpus} > /sys/class/net/near/queues/tx-{queue}/xps_cpus");
+        assert!(near.shell(home.path(), &script).status.success());
+    }
     let before = queues(&far, "far");
-    assert_eq!(before, "1");
-    let home = home();
+    assert_eq!(before, "3");
     let sensor = sensor(&far, home.path(), &["-i", "far", "-w", "2", "--balance", "rss"]);
     assert_eq!(queues(&far, "far"), "2");
     let mut sent = [0; 2];
@@ -146,10 +149,10 @@ fn each_worker_reads_its_interface_of_several_and_the_records_are_those_of_the_c
     let mut expected = std::collections::BTreeMap::<String, Vec<String>>::new();
     let mut sent = Vec::new();
     for end in [0, 1] {
-        // The flows of one worker of two, as a switch would spread them.
+        // Whole flows on each, as a switch would spread them.
         let share = home.path().join(format!("{end}.pcap"));
         let mut tcpdump = Command::new("tcpdump");
-        tcpdump.arg("-r").arg(sample()).arg("-w").arg(&share).arg(filter(&format!("{end}/2")).trim());
+        tcpdump.arg("-r").arg(sample()).arg("-w").arg(&share).arg(["tcp", "not tcp"][end]);
         assert!(tcpdump.output().unwrap().status.success());
         sent.push(replay(&near, &format!("a{end}"), &share, 0, &home.path().join("replay.json")));
         let directory = home.path().join(format!("read{end}"));

@@ -15,6 +15,9 @@ use super::abi::{
 };
 use super::frame::word;
 
+/// Bytes that a processor fetches at once.
+const LINE: usize = 64;
+
 /// The mapped ring.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -139,6 +142,23 @@ impl RingBlock {
                 self.start().add(BLOCK_HEADER),
                 self.memory.block_size - BLOCK_HEADER,
             )
+        }
+    }
+
+    /// Tells the processor that the bytes of [`bytes`](Self::bytes) from `from` to `to` will be read soon. The kernel has written
+    /// them on another processor as a rule, and frames are too far from each other for this one to see a pattern.
+    #[allow(unsafe_code, reason = "a hint to the processor")]
+    pub(super) fn fetch(&self, from: usize, to: usize) {
+        let bytes = self.bytes();
+        for line in (from..to.min(bytes.len())).step_by(LINE) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a hint that reads nothing; the address is inside of the slice.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().add(line).cast());
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = line;
         }
     }
 

@@ -38,6 +38,9 @@ pub(super) use socket::{Promiscuous, index_of};
 /// How often a vanished interface is looked for.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// So many bytes of a block are fetched before they are read: two frames of the usual length or some more, less than the smallest cache has.
+const AHEAD: usize = 4096;
+
 /// The ring of one interface (or of `any`). Read by one thread; see the [module](self) for what it promises.
 pub struct PacketRing {
     options: RingOptions,
@@ -151,10 +154,12 @@ impl PacketRing {
         live.is_down = false;
         let (frames, mut at) = block.frames();
         let vnet = live.ready.vnet;
-        let mut count = Count::default();
+        let (mut count, mut fetched) = (Count::default(), at);
         for _ in 0..frames {
             // The kernel does not lie about its own structure; if it did, the rest of the block is missing from `passed`,
             // and `seen` tells.
+            block.fetch(fetched.max(at), at.saturating_add(AHEAD));
+            fetched = fetched.max(at.saturating_add(AHEAD));
             let Some(found) = frame::take(block.bytes_mut(), at, vnet) else { break };
             at = at.saturating_add(found.next);
             let meta = FrameMeta { tap: self.options.tap, ..found.meta };

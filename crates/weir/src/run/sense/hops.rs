@@ -144,7 +144,8 @@ impl Hops {
         for packet in packets.drain(..) {
             let count = Count::new(u64::from(packet.head.frames), packet.head.frame_bytes);
             self.spread.enter(count);
-            let home = self.lanes.home(&packet.head.key);
+            let lane = self.lanes.lane(&packet.head.key);
+            let home = self.lanes.worker_of(lane);
             match &mut self.outbox {
                 Some(outbox) if !self.lanes.is_own(home) => full |= outbox.load(home, &packet),
                 Some(outbox) if self.order.is_some() => {
@@ -153,7 +154,7 @@ impl Hops {
                 }
                 Some(_) | None => {
                     self.spread.pass(count);
-                    self.lanes.packet(packet, entries);
+                    self.lanes.packet_of(lane, packet, entries);
                 }
             }
         }

@@ -69,13 +69,19 @@ impl Lanes {
         lanes
     }
 
-    fn lane(&self, key: &FlowKey) -> usize {
+    /// The number of the lane of a flow.
+    pub fn lane(&self, key: &FlowKey) -> usize {
         hash(key, self.by) as usize % self.all.max(1)
+    }
+
+    /// The worker that has a lane.
+    pub const fn worker_of(&self, lane: usize) -> usize {
+        lane % self.workers
     }
 
     /// The worker that has the lane of a flow.
     pub fn home(&self, key: &FlowKey) -> usize {
-        self.lane(key) % self.workers
+        self.worker_of(self.lane(key))
     }
 
     /// Whether that is this one.
@@ -85,7 +91,11 @@ impl Lanes {
 
     /// Analyses a packet whose lane is here.
     pub fn packet(&mut self, packet: Packet<'_>, out: &mut Entries) {
-        let lane = self.lane(&packet.head.key);
+        self.packet_of(self.lane(&packet.head.key), packet, out);
+    }
+
+    /// The same with the number of its lane, where that is known.
+    pub fn packet_of(&mut self, lane: usize, packet: Packet<'_>, out: &mut Entries) {
         debug_assert_eq!(lane % self.workers, self.index, "the lane is another worker's");
         if let Some(lane) = self.own.get_mut(lane / self.workers) {
             lane.packets(std::iter::once(packet), out);
