@@ -146,6 +146,8 @@ fn each_worker_reads_its_interface_of_several_and_the_records_are_those_of_the_c
     }
     let sensor = sensor(&far, home.path(), &["-i", "b?", "--balance", "nics"]);
     assert!(sensor.said().contains("with 2 workers"), "{}", sensor.said());
+    // A query and its answer that are sent within a microsecond have no duration, and then a record has no bytes.
+    let without = [OF_TIME, &["orig_bytes", "resp_bytes"]].concat();
     let mut expected = std::collections::BTreeMap::<String, Vec<String>>::new();
     let mut sent = Vec::new();
     for end in [0, 1] {
@@ -158,7 +160,7 @@ fn each_worker_reads_its_interface_of_several_and_the_records_are_those_of_the_c
         let directory = home.path().join(format!("read{end}"));
         let mut read = Command::new(WEIR);
         assert!(read.args(["read", "-q", "-l"]).arg(&directory).arg(&share).status().unwrap().success());
-        for (log, rows) in logs(&directory, OF_TIME) {
+        for (log, rows) in logs(&directory, &without) {
             expected.entry(log).or_default().extend(rows);
         }
     }
@@ -169,7 +171,7 @@ fn each_worker_reads_its_interface_of_several_and_the_records_are_those_of_the_c
     let (status, said) = sensor.stop();
     assert!(status.success(), "{said}");
     expected.values_mut().for_each(|rows| rows.sort());
-    let live = logs(&home.path().join("live"), OF_TIME);
+    let live = logs(&home.path().join("live"), &without);
     assert_eq!(live["conn.log"], expected["conn.log"]);
     for log in ["dns.log", "http.log", "ssl.log", "x509.log", "ssh.log", "files.log"] {
         assert_eq!(live[log].len(), expected[log].len(), "{log}");
