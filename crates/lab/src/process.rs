@@ -17,15 +17,18 @@ const STEP: Duration = Duration::from_millis(20);
 pub struct Process {
     child: Child,
     log: PathBuf,
+    /// What others had said into the log before.
+    before: usize,
 }
 
 impl Process {
     /// Starts it; what it says on both its outputs is appended to the file `log`, unless `command` says otherwise.
     pub fn start(mut command: Command, log: &Path) -> Self {
         let out: File = OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let before = out.metadata().unwrap().len() as usize;
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, log: log.to_owned() }
+        Self { child, log: log.to_owned(), before }
     }
 
     /// Its id.
@@ -33,9 +36,10 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has said so far.
+    /// What it has said so far. What an earlier process said into the same log is not taken for its word.
     pub fn said(&self) -> String {
-        std::fs::read(&self.log).map(|said| String::from_utf8_lossy(&said).into_owned()).unwrap_or_default()
+        let said = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(said.get(self.before..).unwrap_or_default()).into_owned()
     }
 
     /// Waits until it has said `text`; panics with what it said instead.
@@ -122,6 +126,20 @@ mod tests {
         let (status, said) = process.stop();
         assert_eq!((status.code(), said.as_str()), (Some(3), "hello\nbye\n"));
         std::fs::remove_file(log).unwrap();
+    }
+
+    #[test]
+    fn what_an_earlier_process_said_into_the_log_is_not_taken_for_its_word() {
+        let log = log("shared");
+        let say = |word: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("echo {word}")]);
+            let mut process = Process::start(command, &log);
+            process.wait();
+            process.said()
+        };
+        assert_eq!((say("one").as_str(), say("two").as_str()), ("one\n", "two\n"));
+        std::fs::remove_file(&log).unwrap();
     }
 
     #[test]
