@@ -160,6 +160,11 @@ impl Tunnel {
     fn measure(&mut self) {
         let ip = if self.remote.is_ipv4() { 20 } else { 40 };
         let path = self.ways.first().and_then(|way| datagram::path_mtu(way.socket(), self.remote).ok());
+        if self.around.is_udp() {
+            // What has to be fragmented cannot be cut as well.
+            let longest = path.unwrap_or(0).saturating_sub(ip + weir_wire::udp::LEN);
+            self.ways.iter_mut().for_each(|way| way.join(longest));
+        }
         let path = if self.options.too_long == TooLong::Fragment { None } else { path };
         let whole = path.unwrap_or(LONGEST).min(LONGEST);
         self.room = whole.saturating_sub(ip + self.around.len());

@@ -14,6 +14,8 @@ pub(crate) struct Way {
     socket: OwnedFd,
     messages: Messages,
     patience: Duration,
+    /// How long packets may be that are handed over several at once for the kernel to cut; 0: none.
+    longest: usize,
 }
 
 /// Why no more packets were sent.
@@ -32,10 +34,19 @@ pub(crate) type Front<'f> = &'f dyn Fn(&mut [u8], &Piece<'_>, u64) -> usize;
 /// So many packets in a row are sent into what a peer refuses, before one is given up: each answer of the peer's costs one
 /// attempt, and says nothing of the packet at hand.
 const REFUSALS: u32 = 4;
+/// In place of a length: this socket does not take several packets at once.
+const REFUSED: usize = usize::MAX;
 
 impl Way {
     pub fn new(socket: OwnedFd, patience: Duration) -> Self {
-        Self { socket, messages: Messages::new(), patience }
+        Self { socket, messages: Messages::new(), patience, longest: 0 }
+    }
+
+    /// Packets up to this length may be handed over several at once. A socket that has refused it once is not asked again.
+    pub const fn join(&mut self, longest: usize) {
+        if self.longest != REFUSED {
+            self.longest = longest;
+        }
     }
 
     pub fn socket(&self) -> &OwnedFd {
@@ -72,6 +83,15 @@ impl Way {
                         }
                         work.drop(first(rest), Reason::OutputFull);
                     }
+                    // The way there takes no segments: a device without checksums, a transformation (IPsec).
+                    Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP) if self.messages.first() > 1 => {
+                        self.longest = REFUSED;
+                        continue;
+                    }
+                    Some(libc::EMSGSIZE) if self.messages.first() > 1 => {
+                        self.longest = 0;
+                        continue;
+                    }
                     Some(libc::EMSGSIZE) => return (done, taken, Why::TooLong),
                     Some(code) if is_broken(code) => return (done, taken, Why::Broken(error)),
                     // A packet that this driver or a filter does not take.
@@ -103,7 +123,8 @@ impl Way {
             })
         });
         let flags = if self.patience.is_zero() { libc::MSG_DONTWAIT } else { 0 };
-        self.messages.send(self.socket.as_fd(), parts, flags)
+        let longest = if self.longest == REFUSED { 0 } else { self.longest };
+        self.messages.send(self.socket.as_fd(), parts, flags, longest)
     }
 }
 

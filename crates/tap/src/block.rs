@@ -101,8 +101,10 @@ impl Buffer {
     /// Copies `bytes` behind those that are valid, growing where there is no room.
     pub fn append(&mut self, bytes: &[u8]) {
         self.grow(self.filled.saturating_add(bytes.len()));
-        self.room().iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        self.extend(bytes.len());
+        if let Some(room) = self.room().get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.extend(bytes.len());
+        }
     }
 
     /// Forgets all bytes behind the first `n`.

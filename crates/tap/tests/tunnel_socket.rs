@@ -1,12 +1,19 @@
 //! Tunnels that end at a socket, over loopback.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6, sendto, socket,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6, sendmsg, sendto,
+    socket,
 };
 use weir_ledger::Reason;
 use weir_tap::tunnel_socket::{TunnelProtocol, TunnelSocket, TunnelSocketOptions};
@@ -111,6 +118,35 @@ fn what_is_sent_is_what_came_and_what_the_kernel_dropped() {
     let got = take(&mut source).len() as u64;
     let losses = source.losses();
     assert_eq!((got + losses.dropped, losses.seen), (1_000, 1_000));
+}
+
+/// Hands the kernel several datagrams of one length as one.
+fn send_segments(sender: &UdpSocket, to: SocketAddr, bytes: &[u8], size: u16) {
+    let SocketAddr::V4(to) = to else { panic!("over IPv4") };
+    let (to, parts) = (SockaddrIn::from(to), [std::io::IoSlice::new(bytes)]);
+    let segments = [ControlMessage::UdpGsoSegments(&size)];
+    let sent = sendmsg(sender.as_raw_fd(), &parts, &segments, MsgFlags::empty(), Some(&to)).unwrap();
+    assert_eq!(sent, bytes.len());
+}
+
+#[test]
+fn datagrams_that_the_kernel_hands_over_as_one_are_frames_each_with_its_headers() {
+    let mut source = TunnelSocket::open(&options(TunnelProtocol::Vxlan, "127.0.0.1:0")).unwrap();
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let all: Vec<_> = (0..20u8).map(|n| vxlan(n, &[n; 92])).collect();
+    let last = vxlan(20, &[20; 30]);
+    send_segments(&sender, source.local_address(), &[all.concat(), last.clone()].concat(), 100);
+    sender.send_to(b"scan", source.local_address()).unwrap();
+    let got = take(&mut source);
+    assert_eq!(got.len(), 21);
+    for ((_, wire_len, data), sent) in got.iter().zip(all.iter().chain([&last])) {
+        let ip = Ipv4Header::parse(data).unwrap();
+        assert_eq!((usize::from(ip.total_len()), *wire_len as usize), (data.len(), data.len()));
+        let udp = UdpHeader::parse(&data[20..]).unwrap();
+        assert_eq!((usize::from(udp.len()), udp.payload()), (8 + sent.len(), &sent[..]));
+    }
+    assert_eq!(source.account().dropped(Reason::MalformedTunnel).frames, 1);
+    assert_eq!(source.losses().seen, 22);
 }
 
 #[test]

@@ -21,12 +21,14 @@ struct Lab {
 impl Lab {
     /// With 300 KB in `big` on the node's web server.
     fn new() -> Option<Self> {
-        if !ready(&["nginx", "curl", "tcpdump"]) {
+        if !ready(&["nginx", "curl", "tcpdump", "ethtool"]) {
             return None;
         }
         let (client, node, sensor) = (Namespace::new(), Namespace::new(), Namespace::new());
         wire((&client, "c0", "10.9.0.1/24"), (&node, "n0", "10.9.0.2/24"));
         wire((&node, "m0", "10.8.0.2/24"), (&sensor, "s0", "10.8.0.9/24"));
+        // Captures at the sensor shall show packets as a card would send them.
+        node.run("ethtool -K m0 tx-udp-segmentation off");
         let home = tempfile::tempdir().unwrap();
         let mut lab = Self { client, node, sensor, home, nginx: None };
         lab.serve();

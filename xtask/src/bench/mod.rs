@@ -8,10 +8,12 @@
 //! | `memory` | bytes for each of a million connections at once that have no payload to analyse |
 //! | `flat` | peak memory of ten copies of the trace, one after the other, against that of one |
 //! | `flood` | peak memory of a flood of 20 million SYNs, against what the configuration allows |
+//! | `fabric`: `carry`, `spread` | what carrying a packet to a sensor costs, and how flows are spread ([`fabric`]); needs root, too |
 //! | `live`: `rates`, `steady`, `balance` | what needs a wire and root ([`live`]): only where it is asked for |
 //!
 //! Where it may, it measures with real-time priority: other work on the machine then costs cache and not time.
 
+mod fabric;
 mod generate;
 mod live;
 mod rows;
@@ -28,7 +30,7 @@ use crate::shell;
 /// What is to be measured.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// Only these: suricata, lanes, instructions, memory, flat, flood; or what needs root: live, which is rates, steady, balance
+    /// Only these: suricata, lanes, instructions, memory, flat, flood; or what needs root: live, which is rates, steady, balance, and fabric, which is carry, spread
     rows: Vec<String>,
     /// How long memory is looked at while traffic goes on (steady)
     #[arg(long, value_name = "N", default_value_t = 1.0)]
@@ -61,7 +63,7 @@ pub struct Bench {
 
 type Measure = fn(&Bench) -> Result<Vec<Row>>;
 
-const ROWS: [(&str, Measure); 9] = [
+const ROWS: [(&str, Measure); 11] = [
     ("suricata", rows::suricata),
     ("lanes", rows::lanes),
     ("instructions", rows::instructions),
@@ -71,15 +73,20 @@ const ROWS: [(&str, Measure); 9] = [
     ("rates", live::rates),
     ("steady", live::steady),
     ("balance", live::balance),
+    ("carry", fabric::carry),
+    ("spread", fabric::spread),
 ];
 
-/// Rows that are measured only where they are asked for, by their name or all of them by [`LIVE`].
-const ASKED_FOR: [&str; 3] = ["rates", "steady", "balance"];
-const LIVE: &str = "live";
+/// Rows that are measured only where they are asked for, by their name or by that of their group.
+const ASKED_FOR: [(&str, &[&str]); 2] =
+    [("live", &["rates", "steady", "balance"]), ("fabric", &["carry", "spread"])];
 
 /// Measures, and prints the table; an error where a promise is not kept.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let unknown = arguments.rows.iter().find(|row| *row != LIVE && ROWS.iter().all(|(name, _)| name != row));
+    let is_known = |row: &str| {
+        ROWS.iter().any(|(name, _)| *name == row) || ASKED_FOR.iter().any(|(group, _)| *group == row)
+    };
+    let unknown = arguments.rows.iter().find(|row| !is_known(row));
     ensure!(unknown.is_none(), "there is no row {}", unknown.map_or("", String::as_str));
     shell::run(&shell::cargo(), &["build", "--quiet", "--release", "--package", "weir"])?;
     let target = shell::target_directory()?;
@@ -93,9 +100,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         minutes: arguments.minutes,
     };
     let wanted = |name: &&str| {
-        let live = ASKED_FOR.contains(name);
-        let asked_for = arguments.rows.iter().any(|row| row == name || row == LIVE && live);
-        asked_for || arguments.rows.is_empty() && !live
+        let group = ASKED_FOR.iter().find(|(_, rows)| rows.contains(name)).map(|(group, _)| *group);
+        let asked_for = arguments.rows.iter().any(|row| row == name || Some(row.as_str()) == group);
+        asked_for || arguments.rows.is_empty() && group.is_none()
     };
     let (mut missed, mut result) = (0, Ok(()));
     println!("| | measured | needed | |\n| --- | --- | --- | --- |");

@@ -81,7 +81,7 @@ pub fn urgent<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 const TICKS: f64 = 100.0;
 
 /// Processor seconds of all children that have ended.
-fn children_cpu() -> Result<f64> {
+pub fn children_cpu() -> Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat").context("reading /proc/self/stat")?;
     // proc(5): cutime and cstime are fields 16 and 17; the first behind the name is 3.
     Ok(ticks(&stat, 13) / TICKS)

@@ -14,17 +14,15 @@ use nix::sys::time::TimeVal;
 /// Bytes that may wait in a socket: some hundred packets.
 const SEND_BUFFER: usize = 4 << 20;
 
-/// A UDP socket that is connected with `remote`, at a port that the kernel chooses.
+/// A UDP socket that is connected with `remote`, at a port that the kernel chooses. Its datagrams have a checksum, which RFC 7348
+/// (5) and RFC 8926 (3.3) leave to the sender: the kernel cuts segments ([`Messages`](super::Messages)) only where the device
+/// makes it.
 pub(crate) fn udp(remote: SocketAddr, fragment: bool) -> io::Result<OwnedFd> {
     let any: IpAddr =
         if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
     socket.connect(remote)?;
     let socket = OwnedFd::from(socket);
-    if remote.is_ipv4() {
-        // Over IPv4 tunnels go without a checksum of UDP (RFC 7348, 5; RFC 8926, 3.3): what is inside has its own.
-        set(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1)?;
-    }
     prepare(&socket, remote, fragment)?;
     Ok(socket)
 }

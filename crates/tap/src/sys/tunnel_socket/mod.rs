@@ -5,8 +5,9 @@
 //! What the kernel dropped because we were slow is in [`LiveSource::losses`], what has an identifier that is
 //! not wanted is dropped under `tunnel_unwanted`.
 //!
-//! How: up to 128 datagrams by one recvmmsg, each into its place in a block, behind room for the headers. Blocks are
-//! shared with the readers of batches and used again when those are done with them.
+//! How: up to 64 messages by one recvmmsg, each a datagram or several of one length that the kernel (or the network card) has joined
+//! (UDP_GRO). Each datagram is copied into a block, behind its headers. Blocks are shared with the readers of batches and
+//! used again when those are done with them.
 //!
 //! Several sockets at one port ([`TunnelSocket::open_group`]) share what comes; a BPF program over the UDP payload can choose
 //! the socket by what is inside the tunnel, which the kernel's own hash, of the outer header, cannot.
@@ -33,6 +34,12 @@ use receive::{Letter, MESSAGES, Mailbox};
 pub use socket::{TunnelProtocol, TunnelSocketOptions};
 use socket::{choose_by, drops};
 
+/// Room for a message: an IP packet at most, and a little more, so that the first bytes of all do not share one place in the cache.
+const SLOT: usize = 65_536 + 3 * 64;
+/// Room for as many messages as are received at once, with headers in front of each datagram: 128 are in one message at most
+/// (UDP_MAX_SEGMENTS of Linux). What is not used of it is no memory until it is.
+const CAPACITY: usize = MESSAGES * (SLOT + 128 * ROOM);
+
 /// A socket at which tunnels end.
 pub struct TunnelSocket {
     options: TunnelSocketOptions,
@@ -41,6 +48,8 @@ pub struct TunnelSocket {
     /// Where it is bound, with the port that the kernel chose for 0.
     bound: SocketAddr,
     mailbox: Mailbox,
+    /// Where the kernel writes, a slot for each message.
+    slots: Vec<u8>,
     block: Block,
     pool: Pool,
     account: Account,
@@ -95,6 +104,7 @@ impl TunnelSocket {
         Ok(Self {
             name: options.name(),
             bound: options.address,
+            slots: vec![0; SLOT * MESSAGES],
             options,
             socket,
             mailbox: Mailbox::new(),
@@ -123,59 +133,48 @@ impl TunnelSocket {
         self.truncated
     }
 
-    /// The distance between two datagrams in a block.
-    const fn stride(&self) -> usize {
-        (ROOM + self.options.max_datagram).next_multiple_of(64)
-    }
-
     /// Receives what waits.
     fn take(&mut self, batch: &mut FrameBatch) -> Result<(), TapError> {
-        let stride = self.stride();
-        let capacity = stride * MESSAGES;
         if self.block.buffer_mut().is_none() {
-            let fresh = self.pool.take(capacity);
-            self.pool.put(std::mem::replace(&mut self.block, fresh), capacity);
+            let fresh = self.pool.take(CAPACITY);
+            self.pool.put(std::mem::replace(&mut self.block, fresh), CAPACITY);
         }
-        let Some(buffer) = self.block.buffer_mut() else { return Ok(()) };
-        buffer.truncate(0);
-        let room = buffer.room();
-        let got = self.mailbox.receive(self.socket.as_fd(), room, (ROOM, stride));
+        let got = self.mailbox.receive(self.socket.as_fd(), &mut self.slots, SLOT);
         let got =
             got.map_err(|source| TapError::Socket { name: self.name.clone(), operation: "receive", source })?;
-        if got == 0 {
-            return Ok(());
-        }
-        for (i, (letter, place)) in self.mailbox.letters().zip(room.chunks_exact_mut(stride)).enumerate() {
-            let Some((headroom, bytes)) = place.split_first_chunk_mut::<ROOM>() else { break };
-            let there = letter.len.min(bytes.len());
-            self.truncated += u64::from(there < letter.len);
-            let bytes = bytes.get(..there).unwrap_or_default();
-            let head = self.options.put_back(headroom, &letter, self.bound);
-            let wire_len = (head + letter.len) as u32;
-            let count = Count::one(u64::from(wire_len));
-            self.account.enter(count);
-            if !self.options.is_tunnel(bytes) {
-                self.account.drop(Reason::MalformedTunnel, count);
-                continue;
+        let Some(buffer) = self.block.buffer_mut().filter(|_| got > 0) else { return Ok(()) };
+        buffer.truncate(0);
+        for (letter, slot) in self.mailbox.letters().zip(self.slots.chunks_exact(SLOT)) {
+            for (at, len) in letter.datagrams() {
+                let there = len.min(self.options.max_datagram);
+                let bytes = slot.get(at..at + there).unwrap_or_default();
+                self.truncated += u64::from(bytes.len() < len);
+                self.losses.seen += 1;
+                let mut headers = [0; ROOM];
+                let head = self.options.put_back(&mut headers, (&letter, len), self.bound);
+                let wire_len = (head + len) as u32;
+                let count = Count::one(u64::from(wire_len));
+                self.account.enter(count);
+                if let Some(reason) = self.options.refuses(bytes) {
+                    self.account.drop(reason, count);
+                    continue;
+                }
+                self.account.pass(count);
+                let offset = buffer.filled().len();
+                buffer.append(headers.get(ROOM - head..).unwrap_or_default());
+                buffer.append(bytes);
+                batch.frames.push(FrameMeta {
+                    time: self.options.precision.of(letter.time.unwrap_or_else(now)),
+                    sequence: 0,
+                    offset,
+                    len: (head + bytes.len()) as u32,
+                    wire_len,
+                    link: LinkType::RAW,
+                    tap: self.options.tap,
+                    offload: Offload::default(),
+                });
             }
-            if !self.options.wants(bytes) {
-                self.account.drop(Reason::TunnelUnwanted, count);
-                continue;
-            }
-            self.account.pass(count);
-            batch.frames.push(FrameMeta {
-                time: self.options.precision.of(letter.time.unwrap_or_else(now)),
-                sequence: 0,
-                offset: i * stride + ROOM - head,
-                len: (head + there) as u32,
-                wire_len,
-                link: LinkType::RAW,
-                tap: self.options.tap,
-                offload: Offload::default(),
-            });
         }
-        self.losses.seen += got as u64;
-        buffer.extend(got * stride);
         if !batch.frames.is_empty() {
             batch.block = self.block.clone();
         }
@@ -184,15 +183,26 @@ impl TunnelSocket {
 }
 
 impl TunnelSocketOptions {
-    /// Writes the headers that the socket took off; how long they are.
-    fn put_back(&self, room: &mut [u8; ROOM], letter: &Letter, bound: SocketAddr) -> usize {
+    /// Writes the headers that the socket took off a datagram of `len` bytes; how long they are.
+    fn put_back(&self, room: &mut [u8; ROOM], (letter, len): (&Letter, usize), bound: SocketAddr) -> usize {
         let to = SocketAddr::new(letter.to.unwrap_or(bound.ip()), bound.port());
         let ends = Ends { from: letter.from, to };
         match (self.protocol, self.address.ip()) {
-            (TunnelProtocol::Vxlan | TunnelProtocol::Geneve, _) => ends.write_udp(room, letter.len),
+            (TunnelProtocol::Vxlan | TunnelProtocol::Geneve, _) => ends.write_udp(room, len),
             // A raw socket of IPv4 hands over the header, one of IPv6 does not (raw(7), ipv6(7)).
             (TunnelProtocol::Gre, IpAddr::V4(_)) => 0,
-            (TunnelProtocol::Gre, IpAddr::V6(_)) => ends.write_ip(room, libc::IPPROTO_GRE as u8, letter.len),
+            (TunnelProtocol::Gre, IpAddr::V6(_)) => ends.write_ip(room, libc::IPPROTO_GRE as u8, len),
+        }
+    }
+
+    /// Why a datagram goes no further, if so.
+    fn refuses(&self, bytes: &[u8]) -> Option<Reason> {
+        if !self.is_tunnel(bytes) {
+            Some(Reason::MalformedTunnel)
+        } else if !self.wants(bytes) {
+            Some(Reason::TunnelUnwanted)
+        } else {
+            None
         }
     }
 

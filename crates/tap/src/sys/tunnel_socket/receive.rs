@@ -7,12 +7,14 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use weir_wire::Time;
 
-/// So many datagrams are received at once: enough that the system call costs little by the datagram, and few enough that
-/// their first bytes stay in a core's second cache until decap looks at them (128 × 1.6 KiB).
-pub(super) const MESSAGES: usize = 128;
+use super::socket::UDP_GRO;
 
-/// Room for the control messages of one datagram: a time (32 bytes) and an IPv6 address (40), with some to spare.
-const CONTROL: usize = 96;
+/// So many messages are received at once: enough that the system call costs little by the datagram, and few enough that
+/// their first bytes stay in a core's second cache until decap looks at them.
+pub(super) const MESSAGES: usize = 64;
+
+/// Room for the control messages of one message: a time (32 bytes), an IPv6 address (40) and a length (24), with some to spare.
+const CONTROL: usize = 128;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
@@ -34,7 +36,7 @@ struct Boxes {
 #[allow(unsafe_code, reason = "raw pointers that are only used within one call")]
 unsafe impl Send for Mailbox {}
 
-/// One datagram, but for its bytes.
+/// One message, but for its bytes: a datagram, or several of one sender and one length that the kernel hands over as one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Letter {
     /// How long it was; there may be less of it in its place.
@@ -44,6 +46,18 @@ pub(super) struct Letter {
     pub to: Option<IpAddr>,
     /// When it came; `None` where the kernel did not say.
     pub time: Option<Time>,
+    /// How long each datagram is, but for the last, which may be shorter; `None` where it is one.
+    pub segment: Option<usize>,
+}
+
+impl Letter {
+    /// The datagrams in it: where each begins, and how long it is.
+    pub fn datagrams(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let len = self.len;
+        let size = self.segment.filter(|size| (1..len).contains(size)).unwrap_or(len).max(1);
+        // Also an empty one is one.
+        (0..len.max(1)).step_by(size).map(move |at| (at, size.min(len - at)))
+    }
 }
 
 impl Mailbox {
@@ -53,28 +67,21 @@ impl Mailbox {
         Self(Box::new(unsafe { zeroed() }))
     }
 
-    /// Receives what waits, up to [`MESSAGES`] datagrams, each `stride` bytes behind the one before, the first `head` bytes
-    /// behind the start of `room`. How many; 0 where none waits.
+    /// Receives what waits, up to [`MESSAGES`] messages, each into `slot` bytes of `room`. How many; 0 where none waits.
     #[allow(unsafe_code, reason = "the system call")]
-    pub fn receive(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        room: &mut [u8],
-        (head, stride): (usize, usize),
-    ) -> io::Result<usize> {
+    pub fn receive(&mut self, socket: BorrowedFd<'_>, room: &mut [u8], slot: usize) -> io::Result<usize> {
         let boxes = &mut *self.0;
         let mut count = 0;
-        for (i, place) in room.chunks_exact_mut(stride).take(MESSAGES).enumerate() {
-            let (Some(name), Some(control), Some(vector), Some(message), Some(bytes)) = (
+        for (i, place) in room.chunks_exact_mut(slot).take(MESSAGES).enumerate() {
+            let (Some(name), Some(control), Some(vector), Some(message)) = (
                 boxes.names.get_mut(i),
                 boxes.controls.get_mut(i),
                 boxes.vectors.get_mut(i),
                 boxes.heads.get_mut(i),
-                place.get_mut(head..),
             ) else {
                 break;
             };
-            *vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+            *vector = libc::iovec { iov_base: place.as_mut_ptr().cast(), iov_len: place.len() };
             let header = &mut message.msg_hdr;
             header.msg_name = std::ptr::from_mut(name).cast();
             header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
@@ -87,7 +94,7 @@ impl Mailbox {
         boxes.received = 0;
         // MSG_TRUNC: say how long a datagram was, not how much of it there was room for.
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: the first `count` headers point to names, controls and vectors that `boxes` owns and to places in `room`,
+        // SAFETY: the first `count` headers point to names, controls and vectors that `boxes` owns and to slots of `room`,
         // all of the lengths given, none shared with another, and all borrowed for longer than the call.
         let got = unsafe {
             let heads = boxes.heads.as_mut_ptr();
@@ -106,8 +113,8 @@ impl Mailbox {
     pub fn letters(&self) -> impl Iterator<Item = Letter> {
         let boxes = &*self.0;
         boxes.heads.iter().zip(&boxes.names).take(boxes.received).map(|(message, name)| {
-            let (to, time) = control(&message.msg_hdr);
-            Letter { len: message.msg_len as usize, from: address(name), to, time }
+            let (to, time, segment) = control(&message.msg_hdr);
+            Letter { len: message.msg_len as usize, from: address(name), to, time, segment }
         })
     }
 }
@@ -124,10 +131,10 @@ fn address(name: &libc::sockaddr_in6) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::from(name.sin6_addr.s6_addr).into(), u16::from_be(name.sin6_port))
 }
 
-/// The address and the time in the control messages of a datagram.
+/// The address, the time and the length of segments in the control messages of a message.
 #[allow(unsafe_code, reason = "a list that the kernel wrote, walked by the macros of libc")]
-fn control(header: &libc::msghdr) -> (Option<IpAddr>, Option<Time>) {
-    let (mut to, mut time) = (None, None);
+fn control(header: &libc::msghdr) -> (Option<IpAddr>, Option<Time>, Option<usize>) {
+    let (mut to, mut time, mut segment) = (None, None, None);
     // SAFETY: the kernel has filled `msg_controllen` bytes of the control buffer, which is aligned for it and lives as long as
     // the header's box; each message is read only as the type that its level and type say, unaligned to be sure.
     unsafe {
@@ -147,10 +154,33 @@ fn control(header: &libc::msghdr) -> (Option<IpAddr>, Option<Time>) {
                     let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
                     to = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
                 }
+                (libc::IPPROTO_UDP, UDP_GRO) => {
+                    segment = usize::try_from(data.cast::<libc::c_int>().read_unaligned()).ok();
+                }
                 _ => {}
             }
             message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    (to, time)
+    (to, time, segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_parted_into_its_datagrams_and_all_of_its_bytes_are_in_one() {
+        let parts = |len, segment| {
+            let from = SocketAddr::from(([10, 0, 0, 1], 7));
+            let letter = Letter { len, from, to: None, time: None, segment };
+            letter.datagrams().collect::<Vec<_>>()
+        };
+        assert_eq!(parts(250, Some(100)), [(0, 100), (100, 100), (200, 50)]);
+        assert_eq!(parts(200, Some(100)), [(0, 100), (100, 100)]);
+        for whole in [None, Some(0), Some(100), Some(1_000)] {
+            assert_eq!(parts(100, whole), [(0, 100)]);
+            assert_eq!(parts(0, whole), [(0, 0)]);
+        }
+    }
 }

@@ -131,8 +131,8 @@ impl TunnelSocketOptions {
         if self.protocol != TunnelProtocol::Gre {
             // Tunnels over IPv6 may have no checksum (RFC 6935), which a socket refuses unless told.
             set(socket, libc::IPPROTO_UDP, UDP_NO_CHECK6_RX, &1i32)?;
-            // Datagrams as they are, not several made one.
-            set(socket, libc::IPPROTO_UDP, UDP_GRO, &0i32)?;
+            // Several datagrams of one sender and one length may come as one: their way through the kernel is paid once.
+            set(socket, libc::IPPROTO_UDP, UDP_GRO, &1i32)?;
             socket::setsockopt(socket, sockopt::ReusePort, &shared)?;
         }
         if socket::setsockopt(socket, sockopt::RcvBufForce, &self.receive_buffer).is_err() {
@@ -145,7 +145,7 @@ impl TunnelSocketOptions {
 /// Not in the libc crate: linux/udp.h.
 const UDP_NO_CHECK6_RX: libc::c_int = 102;
 /// The same.
-const UDP_GRO: libc::c_int = 104;
+pub(super) const UDP_GRO: libc::c_int = 104;
 
 /// A raw socket for GRE. nix has no name for the protocol.
 #[allow(unsafe_code, reason = "a system call")]
