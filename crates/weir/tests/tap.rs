@@ -28,7 +28,7 @@ impl Lab {
         wire((&client, "c0", "10.9.0.1/24"), (&node, "n0", "10.9.0.2/24"));
         wire((&node, "m0", "10.8.0.2/24"), (&sensor, "s0", "10.8.0.9/24"));
         // Captures at the sensor shall show packets as a card would send them.
-        node.run("ethtool -K m0 tx-udp-segmentation off");
+        node.run("ethtool -K m0 tx off tx-udp-segmentation off");
         let home = tempfile::tempdir().unwrap();
         let mut lab = Self { client, node, sensor, home, nginx: None };
         lab.serve();

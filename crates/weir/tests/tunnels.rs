@@ -1,7 +1,7 @@
 //! What goes into a tunnel comes out of it: every output that has one, against the sockets at which tunnels end, and decap.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -11,8 +11,6 @@ use weir_lab::Namespace;
 use weir_tap::tunnel_socket::{TunnelProtocol, TunnelSocket, TunnelSocketOptions};
 use weir_tap::{FrameBatch, LiveSource};
 use weir_wire::{Frame, LinkType, Offload, Role, Time, UidKey};
-
-const START: i64 = 1_700_000_000_000_000_000;
 
 /// A frame around a datagram of IPv4 or IPv6, tagged or not.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
@@ -51,9 +49,21 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// The innermost packets of frames, and their times; those of a flow in their order.
-fn innermost<'a>(frames: impl Iterator<Item = Frame<'a>>) -> Vec<(Vec<u8>, Vec<u8>, i64)> {
-    let mut decap = Decap::new(weir_decap::Config::default(), UidKey([7; 16]));
+/// The ends of a packet, its bytes, and its time.
+type Found = (Vec<u8>, Vec<u8>, i64);
+
+/// The innermost packets of frames, those of a flow in their order. Of a tunnel, its port is told.
+fn innermost<'a>(
+    frames: impl Iterator<Item = Frame<'a>>,
+    tunnel: Option<(TunnelProtocol, u16)>,
+) -> Vec<Found> {
+    let mut config = weir_decap::Config::default();
+    match tunnel {
+        Some((TunnelProtocol::Vxlan, port)) => config.vxlan_ports.push(port),
+        Some((TunnelProtocol::Geneve, port)) => config.geneve_ports.push(port),
+        Some((TunnelProtocol::Gre, _)) | None => {}
+    }
+    let mut decap = Decap::new(config, UidKey([7; 16]));
     let mut found = Vec::new();
     for frame in frames {
         let mut out = weir_decap::Output::default();
@@ -72,12 +82,13 @@ fn innermost<'a>(frames: impl Iterator<Item = Frame<'a>>) -> Vec<(Vec<u8>, Vec<u
 }
 
 /// Sends frames to a target of this machine, and takes them from the socket where they end.
-fn carried(target: &str, protocol: TunnelProtocol, frames: &[Frame<'_>]) -> Option<Vec<FrameBatch>> {
+fn carried(target: &str, protocol: TunnelProtocol, frames: &[Frame<'_>]) -> Option<(Vec<FrameBatch>, u16)> {
     let options =
         TunnelSocketOptions { address: "127.0.0.1:0".parse().unwrap(), ..TunnelSocketOptions::new(protocol) };
     // Raw sockets need a privilege.
     let mut socket = TunnelSocket::open(&options).ok()?;
-    let target = target.replace("PORT", &socket.local_address().port().to_string());
+    let port = socket.local_address().port();
+    let target = target.replace("PORT", &port.to_string());
     let mut output = Output::open(&target.parse().unwrap(), &OutputOptions::default()).ok()?;
     output.send(frames.iter().zip(0u32..).map(|(frame, n)| Outgoing::new(*frame, n % 3)));
     assert!(output.account().balances());
@@ -91,14 +102,16 @@ fn carried(target: &str, protocol: TunnelProtocol, frames: &[Frame<'_>]) -> Opti
         batches.push(batch);
     }
     assert_eq!(count, frames.len(), "{target}");
-    Some(batches)
+    Some((batches, port))
 }
 
 /// Frames of the bytes, a millisecond and a little apart.
 fn frames(all: &[Vec<u8>]) -> Vec<Frame<'_>> {
+    // Times that are far from those of the receiver would not be believed; sockets tell them in microseconds.
+    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64 * 1_000;
     let mut frames = Vec::new();
     for (data, sequence) in all.iter().zip(0u64..) {
-        let (time, wire_len) = (Time(START + sequence as i64 * 1_000_003), data.len() as u32);
+        let (time, wire_len) = (Time(start + sequence as i64 * 1_003_000), data.len() as u32);
         let (link, offload) = (LinkType::ETHERNET, Offload::default());
         frames.push(Frame { time, tap: 3, sequence, link, wire_len, offload, data });
     }
@@ -107,10 +120,10 @@ fn frames(all: &[Vec<u8>]) -> Vec<Frame<'_>> {
 
 fn check(all: &[Vec<u8>]) {
     let frames = frames(all);
-    let wanted = innermost(frames.iter().copied());
+    let wanted = innermost(frames.iter().copied(), None);
     assert_eq!(wanted.len(), frames.len());
     // Flows may overtake each other, and the times are those of the frames only where the tunnel tells them.
-    let sorted = |found: &[(Vec<u8>, Vec<u8>, i64)], has_time: bool| {
+    let sorted = |found: &[Found], has_time: bool| {
         let mut found: Vec<_> =
             found.iter().map(|(_, bytes, time)| (bytes.clone(), if has_time { *time } else { 0 })).collect();
         found.sort();
@@ -125,8 +138,8 @@ fn check(all: &[Vec<u8>]) {
         ("erspan://127.0.0.1?version=2&id=9", TunnelProtocol::Gre),
         ("erspan://127.0.0.1?version=3&id=9", TunnelProtocol::Gre),
     ] {
-        let Some(batches) = carried(target, protocol, &frames) else { continue };
-        let got = innermost(batches.iter().flat_map(FrameBatch::iter));
+        let Some((batches, port)) = carried(target, protocol, &frames) else { continue };
+        let got = innermost(batches.iter().flat_map(FrameBatch::iter), Some((protocol, port)));
         let has_time = protocol == TunnelProtocol::Geneve;
         assert_eq!(sorted(&got, has_time), sorted(&wanted, has_time), "{target}");
     }
