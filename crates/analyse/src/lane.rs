@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use weir_ledger::{Account, Count, Reason, StreamAccount};
 use weir_record::{Entries, Vantage};
-use weir_wire::{Packet, Role, Shed, Time, UidKey};
+use weir_wire::{FlowKey, Packet, Role, Shed, Time, UidKey};
 
 use crate::busiest::{Busiest, Watch};
 use crate::detect::Expected;
 use crate::file::Files;
-use crate::flow::{Flow, Shared, Table};
+use crate::flow::{Ahead, Flow, Shared, Table};
 use crate::{Config, Tally};
 
 /// So many connections are ended at once: their records, less than a KiB each, wait in memory.
@@ -32,8 +32,10 @@ pub struct Lane {
     /// Connections that the end of the traffic ends.
     ending: Option<std::vec::IntoIter<Box<Flow>>>,
     evicted: u64,
-    watch: Watch,
+    /// Who looks at who is busiest, where somebody does.
+    watch: Option<Watch>,
     shed: Shed,
+    ahead: Ahead,
 }
 
 impl Lane {
@@ -54,8 +56,9 @@ impl Lane {
             over: Vec::new(),
             ending: None,
             evicted: 0,
-            watch: Watch::default(),
+            watch: None,
             shed: Shed::NOTHING,
+            ahead: Ahead::default(),
         }
     }
 
@@ -63,6 +66,19 @@ impl Lane {
     /// logged as far as it was seen, with a weird (`flow_shed`).
     pub const fn shed(&mut self, shed: Shed) {
         self.shed = shed;
+    }
+
+    /// This lane, which also counts who and what has most of the traffic ([`Lane::busiest`]).
+    #[must_use]
+    pub fn watching(mut self) -> Self {
+        self.watch = Some(Watch::default());
+        self
+    }
+
+    /// Packets with `keys` come next, in this order, a few dozen at most: their flows are looked up now, one after the other, so that
+    /// the processor fetches several from memory at once. Changes no result, and need not be called.
+    pub fn expect<'a>(&mut self, keys: impl Iterator<Item = &'a FlowKey>) {
+        self.ahead.fill(&self.flows, keys);
     }
 
     /// Analyses one packet; what it causes is added to `out`.
@@ -82,8 +98,10 @@ impl Lane {
         }
         let (index, before) = self.current(packet, out);
         let Some(flow) = self.flows.touch(index, head.time) else { return };
-        if let Some(times) = self.watch.wants() {
-            self.watch.count(&flow.key, flow.service(), u64::from(head.ip_len), times);
+        if let Some(watch) = &mut self.watch
+            && let Some(times) = watch.wants()
+        {
+            watch.count(&flow.key, flow.service(), u64::from(head.ip_len), times);
         }
         let outcome = flow.packet(packet, &mut self.shared, out);
         let after = flow.deadline(&self.shared.config);
@@ -130,8 +148,8 @@ impl Lane {
     /// The flow that `packet` belongs to, and its deadline: the one with its key unless that is over, else a new one.
     fn current(&mut self, packet: &Packet<'_>, out: &mut Entries) -> (u32, Time) {
         let now = packet.head.time;
-        let hash = self.flows.hash(&packet.head.key);
-        if let Some(index) = self.flows.find(hash, &packet.head.key)
+        let (hash, found) = self.ahead.look_up(&self.flows, &packet.head.key);
+        if let Some(index) = found
             && let Some(flow) = self.flows.get(index)
         {
             let deadline = flow.deadline(&self.shared.config);
@@ -173,7 +191,9 @@ impl Lane {
             return;
         }
         self.swept = second;
-        self.watch.second(second);
+        if let Some(watch) = &mut self.watch {
+            watch.second(second);
+        }
         let mut over = std::mem::take(&mut self.over);
         let config = Arc::clone(&self.shared.config);
         self.flows.expire(now, |flow| flow.deadline(&config), &mut over);
@@ -224,9 +244,9 @@ impl Lane {
         Tally { files, open_files, held_by_files, timers, waiting_timers, ..self.shared.tally }
     }
 
-    /// Who and what has most of the traffic.
-    pub const fn busiest(&self) -> &Busiest {
-        self.watch.busiest()
+    /// Who and what has most of the traffic, where this lane is [`Lane::watching`].
+    pub fn busiest(&self) -> Option<&Busiest> {
+        self.watch.as_ref().map(Watch::busiest)
     }
 
     /// How many connections there are now.

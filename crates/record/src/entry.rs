@@ -155,6 +155,14 @@ impl Entries {
         self.list.drain(..)
     }
 
+    /// Puts the records from the one with number `from` on in the order of their frames; of the same frame, those that came
+    /// first stay first.
+    pub fn put_in_order(&mut self, from: usize) {
+        if let Some(list) = self.list.get_mut(from..) {
+            list.sort_by_key(|ordered| ordered.sequence);
+        }
+    }
+
     /// Whether there is nothing to drain.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -209,7 +209,11 @@ impl Input {
                 None => return Stop::NotACapture,
             },
         };
+        let is_mapped = self.block.map().is_some();
         while frames.len() < MAX_FRAMES {
+            if is_mapped {
+                self.window.touch(bytes, self.at);
+            }
             match format.next(bytes.get(self.at..).unwrap_or_default()) {
                 Ok(Step::Frame(record)) => {
                     frames.push(stamp.meta(&record, self.at));

@@ -6,6 +6,7 @@ use weir_wire::tcp::TcpHeader;
 use weir_wire::udp::UdpHeader;
 use weir_wire::{ConnId, Direction, FlowKey, Interval, Packet, Role, Time, TunnelKind, Uid, UidKey};
 
+mod ahead;
 mod record;
 
 use super::History;

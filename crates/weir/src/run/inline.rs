@@ -10,7 +10,7 @@ use weir_wire::Time;
 use super::carried::Senders;
 use super::logs::Logs;
 use super::read::{Ended, count_spread};
-use super::worker::Worker;
+use super::worker::{AHEAD, Worker};
 
 /// Decap and one lane.
 pub struct Inline {
@@ -38,11 +38,20 @@ impl Inline {
     /// Takes a batch of frames all the way into the logs.
     pub fn batch(&mut self, batch: &FrameBatch, now: Time) -> anyhow::Result<()> {
         let mut out = Output { packets: Vec::new(), entries: std::mem::take(&mut self.entries) };
-        for frame in batch.iter() {
-            self.decap.frame(&frame, &mut out);
+        let mut frames = batch.iter();
+        while frames.len() > 0 {
+            let before = out.entries.len();
+            for frame in frames.by_ref().take(AHEAD) {
+                self.decap.frame(&frame, &mut out);
+            }
             let Output { packets, entries } = &mut out;
+            let told = entries.len();
             count_spread(&mut self.spread, packets);
+            self.worker.expect(packets.iter().map(|packet| &packet.head.key));
             self.worker.packets(packets.drain(..), entries);
+            if told > before {
+                entries.put_in_order(before);
+            }
         }
         self.decap.advance(now, &mut out);
         self.worker.advance(now, &mut out.entries);

@@ -27,7 +27,7 @@ use super::deliver::{Delivery, Sender};
 use super::logs::{Logged, Logs};
 use super::merge::Merge;
 use super::read::{Ended, count_spread};
-use super::worker::{Closed, Worker};
+use super::worker::{AHEAD, Closed, Worker};
 
 /// Batches of up to 1024 frames that wait before a lane: enough that a lane does not starve while another is slow, and
 /// little memory (200 KiB each, without the blocks).
@@ -193,7 +193,12 @@ fn analyse(mut worker: Worker, ends: &Ends) -> Closed {
     for mut parcel in &ends.parcels {
         (now, up_to) = (parcel.now, parcel.up_to.max(up_to));
         let block = parcel.block.bytes();
-        worker.packets(parcel.cargo.drain(..).map(|cargo| unpack(cargo, block)), &mut entries);
+        let mut cargo = parcel.cargo.drain(..);
+        while cargo.len() > 0 {
+            worker.expect(cargo.as_slice().iter().take(AHEAD).map(|cargo| &cargo.head.key));
+            worker.packets(cargo.by_ref().take(AHEAD).map(|cargo| unpack(cargo, block)), &mut entries);
+        }
+        drop(cargo);
         // Where there are enough, or nobody wants them, they are let go.
         let _ = ends.emptied.try_send(parcel.cargo);
         entries.sequence = up_to;

@@ -7,7 +7,11 @@ use weir_analyse::{Busiest, Lane, Tally};
 use weir_ledger::{Account, Count, Reason, StreamAccount};
 use weir_record::Entries;
 use weir_spread::Deduplicator;
-use weir_wire::{Packet, Role, Shed, Time, UidKey};
+use weir_wire::{FlowKey, Packet, Role, Shed, Time, UidKey};
+
+/// Packets whose flows are looked up before the first of them is analysed: enough that looking up can overlap
+/// ([`Worker::expect`]), few enough that packets stay in the innermost cache.
+pub const AHEAD: usize = 32;
 
 /// A lane, and the accounts of those before it that panicked.
 pub struct Worker {
@@ -19,6 +23,8 @@ pub struct Worker {
     closed: Closed,
     /// Leaves out copies of packets that other taps saw, where that is wanted.
     dedup: Option<Deduplicator>,
+    /// Somebody wants to know who is busiest.
+    watched: bool,
     /// After so many frames it panics, for tests.
     panics_at: u64,
 }
@@ -54,7 +60,13 @@ impl Worker {
     pub fn new(config: Arc<weir_analyse::Config>, key: UidKey) -> Self {
         let lane = Lane::new(Arc::clone(&config), key);
         let (given, closed) = (Count::default(), Closed::default());
-        Self { lane, config, key, given, closed, dedup: None, panics_at: u64::MAX }
+        Self { lane, config, key, given, closed, dedup: None, watched: false, panics_at: u64::MAX }
+    }
+
+    /// This worker, which counts who and what has most of the traffic.
+    #[must_use]
+    pub fn watched(self) -> Self {
+        Self { lane: self.lane.watching(), watched: true, ..self }
     }
 
     /// This worker, which leaves out copies by `dedup`.
@@ -80,6 +92,11 @@ impl Worker {
     #[cfg(test)]
     pub fn config(&self) -> &weir_analyse::Config {
         &self.config
+    }
+
+    /// Packets with `keys` come next ([`Lane::expect`]).
+    pub fn expect<'a>(&mut self, keys: impl Iterator<Item = &'a FlowKey>) {
+        self.lane.expect(keys);
     }
 
     /// Analyses `packets`, all of them: one at which the lane panics is lost with the flows of the lane, the rest goes
@@ -141,8 +158,8 @@ impl Worker {
         closed
     }
 
-    /// Who and what has most of the traffic.
-    pub const fn busiest(&self) -> &Busiest {
+    /// Who and what has most of the traffic, where that is [watched](Worker::watched).
+    pub fn busiest(&self) -> Option<&Busiest> {
         self.lane.busiest()
     }
 
@@ -164,7 +181,8 @@ impl Worker {
         let (evicted, mut tally) = (self.lane.evicted(), self.lane.tally());
         tally.lost();
         self.closed.merge(&Closed { account, streams, panics: 1, evicted, tally });
-        self.lane = Lane::new(Arc::clone(&self.config), self.key);
+        let lane = Lane::new(Arc::clone(&self.config), self.key);
+        self.lane = if self.watched { lane.watching() } else { lane };
         self.given = Count::default();
         self.panics_at = u64::MAX;
     }

@@ -71,7 +71,7 @@ impl Rest {
         let secret = secret();
         let lane = || {
             let dedup = config.dedup.deduplicator(lanes, secret);
-            let lane = Worker::new(Arc::clone(&limits), key).without_duplicates(dedup);
+            let lane = Worker::new(Arc::clone(&limits), key).watched().without_duplicates(dedup);
             lane.panicking(Fault::of_lane())
         };
         Self {

@@ -136,7 +136,9 @@ impl Lanes {
         for lane in &self.own {
             status.closed.merge(&lane.so_far());
             status.flows += lane.flows();
-            status.busiest.merge(lane.busiest());
+            if let Some(busiest) = lane.busiest() {
+                status.busiest.merge(busiest);
+            }
         }
     }
 }
