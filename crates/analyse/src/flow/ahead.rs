@@ -48,3 +48,19 @@ impl Ahead {
         (hash, still.or_else(|| flows.find(hash, key)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_wire::{Address, TenantId};
+
+    #[test]
+    fn a_packet_that_was_not_the_one_expected_is_looked_up_by_its_own_key() {
+        let key = |port| FlowKey::one_way(TenantId(0), 17, (Address([1; 16]), port), (Address([2; 16]), 53));
+        let (flows, mut ahead) = (Table::default(), Ahead::default());
+        ahead.fill(&flows, [key(1), key(2)].iter());
+        for port in [1, 3, 2, 2] {
+            assert_eq!(ahead.look_up(&flows, &key(port)), (flows.hash(&key(port)), None));
+        }
+    }
+}
