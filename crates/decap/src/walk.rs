@@ -273,7 +273,9 @@ impl<'c> Walk<'c> {
         }
         self.weirds += 1;
         let id = self.hosts.map(|(orig_h, resp_h)| ConnId { orig_h, orig_p: 0, resp_h, resp_p: 0 });
-        let mut weird = Weird::new(self.time, None, id, name, addl, source);
+        // Zeek's clock begins at one second.
+        let time = self.time.max(Time::from_parts(1, 0));
+        let mut weird = Weird::new(time, None, id, name, addl, source);
         if self.depth > 0 && source.is_some() {
             weird.name = Text::from(format!("{name}_in_tunnel"));
         }

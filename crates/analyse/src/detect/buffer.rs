@@ -256,7 +256,7 @@ mod tests {
     fn ssh_on_one_side_only_is_not_ssh() {
         let mut b = Beginning::default();
         assert_eq!(b.data(Side::Orig, b"SSH-2.0-x\r\n"), Outcome::Open);
-        assert_eq!(b.data(Side::Resp, b"go away\r\nnow\r\n"), Outcome::Over);
+        assert_eq!(b.data(Side::Resp, b"\x01go away\r\nnow\r\n"), Outcome::Over);
     }
 
     #[test]

@@ -100,11 +100,13 @@ impl Detection {
         let connection = &cx.connection;
         let port = connection.id.resp_p;
         let mut this = Self { probe: Probe::new(connection.transport), ..Self::default() };
-        for kind in ports::expected(connection.transport, port) {
-            this.attach(*kind);
-        }
+        // What was announced goes before what the port says, as in Zeek.
         if let Some(kind) = cx.expected.find(cx.now, &connection.id) {
             this.attach(kind);
+            return this;
+        }
+        for kind in ports::expected(connection.transport, port) {
+            this.attach(*kind);
         }
         this
     }

@@ -4,8 +4,17 @@
 //! each stops at the first byte that does not fit, or searches what is kept of a beginning. Source: the `dpd.sig` of Zeek's
 //! protocols.
 
+mod datagram;
+mod lines;
+
+use self::datagram::kerberos_begins;
+use self::lines::{
+    ftp_client, ftp_server, irc_client, irc_server, pop3_client, pop3_server, smtp_client, smtp_server,
+};
 use crate::context::Side;
 use crate::protocol::Kind;
+
+pub use self::datagram::datagram;
 
 /// What the bytes so far tell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +79,7 @@ const fn both(kind: Kind, orig: Matcher, resp: Matcher) -> Rule {
 }
 
 /// The protocols over streams that are told by their first bytes; of several that match, the first counts.
-pub const RULES: [Rule; 25] = [
+pub const RULES: [Rule; 28] = [
     orig(Kind::Http, http_client),
     resp(Kind::Http, http_server),
     orig(Kind::Ssl, tls),
@@ -78,16 +87,19 @@ pub const RULES: [Rule; 25] = [
     both(Kind::Ssh, ssh, ssh),
     both(Kind::Ftp, ftp_client, ftp_server),
     both(Kind::Rfb, rfb, rfb),
-    orig(Kind::Postgresql, postgresql),
+    both(Kind::Postgresql, postgresql_tls, postgresql_tls_answer),
+    both(Kind::Postgresql, postgresql_startup, postgresql_answer),
     resp(Kind::Dnp3Tcp, dnp3),
     both(Kind::Smtp, smtp_client, smtp_server),
     both(Kind::Pop3, pop3_client, pop3_server),
-    both(Kind::Rdp, rdp, rdp),
+    both(Kind::Rdp, rdp_client, rdp_server),
     orig(Kind::Smb, smb),
     resp(Kind::Smb, smb),
     orig(Kind::DceRpc, dce_rpc),
     resp(Kind::DceRpc, dce_rpc),
     both(Kind::LdapTcp, ldap_client, |bytes| matches(bytes, &[is(0x30)])),
+    orig(Kind::KerberosTcp, kerberos_tcp),
+    resp(Kind::KerberosTcp, kerberos_tcp),
     orig(Kind::Mqtt, mqtt),
     both(Kind::Irc, irc_client, irc_server),
     both(Kind::Socks, socks4_client, socks4_server),
@@ -103,74 +115,41 @@ fn tls(bytes: &[u8]) -> Answer {
     tls_client(bytes).or(tls_server(bytes))
 }
 
-/// A word at the beginning of a line, whatever stands before the line.
-fn line_begins(bytes: &[u8], words: &[&[u8]]) -> Answer {
-    let begins = |at: usize| {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\x0c')).count();
-        let line = rest.get(blanks..).unwrap_or_default();
-        let first = line.first().map(u8::to_ascii_uppercase);
-        words.iter().any(|word| {
-            word.first().copied() == first
-                && line.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
-        })
-    };
-    let mut ends = memchr::memchr2_iter(b'\r', b'\n', bytes);
-    if begins(0) || ends.any(|end| begins(end + 1)) { Answer::Yes } else { Answer::More }
-}
-
-fn ftp_client(bytes: &[u8]) -> Answer {
-    line_begins(bytes, &[b"USER "])
-}
-
-/// A greeting, and later the answer to a name.
-fn ftp_server(bytes: &[u8]) -> Answer {
-    let text = bytes.trim_ascii_start();
-    let code = |line: &[u8], codes: [&[u8]; 2]| {
-        codes.iter().any(|code| line.starts_with(code)) && line.get(3).is_some_and(|b| !b.is_ascii_digit())
-    };
-    if text.len() < 4 {
-        return Answer::More;
-    }
-    if !code(text, [b"120", b"220"]) {
-        return Answer::No;
-    }
-    let mut lines = text.split(|b| matches!(b, b'\r' | b'\n')).skip(1);
-    if lines.any(|line| code(line.trim_ascii_start(), [b"230", b"331"])) { Answer::Yes } else { Answer::More }
-}
-
-fn smtp_client(bytes: &[u8]) -> Answer {
-    line_begins(bytes, &[b"HELO", b"EHLO", b"XEHLO"])
-}
-
-fn smtp_server(bytes: &[u8]) -> Answer {
-    let text = bytes.trim_ascii_start();
-    matches(text, &[is(b'2'), is(b'2'), is(b'0')]).and(match text.get(3) {
-        None => Answer::More,
-        Some(b' ' | b'-' | b'\r' | b'\n') => Answer::Yes,
-        Some(_) => Answer::No,
-    })
-}
-
-fn pop3_client(bytes: &[u8]) -> Answer {
-    line_begins(bytes, &[b"USER ", b"APOP ", b"CAPA", b"AUTH"])
-}
-
-fn pop3_server(bytes: &[u8]) -> Answer {
-    matches(bytes, &[is(b'+'), is(b'O'), is(b'K')])
-}
-
-/// The version of RFB: `RFB 003.`.
+/// The version of RFB.
 fn rfb(bytes: &[u8]) -> Answer {
-    const DIGIT: Want = Want::In(b'0', b'9');
-    matches(bytes, &[is(b'R'), is(b'F'), is(b'B'), is(b' '), is(b'0'), is(b'0'), DIGIT, is(b'.')])
+    matches(bytes, &[is(b'R'), is(b'F'), is(b'B')])
 }
 
-/// A startup message of version 3, or the wish for TLS.
-fn postgresql(bytes: &[u8]) -> Answer {
-    const STARTUP: &[Want] = &[is(0), is(0), ANY, ANY, is(0), is(3), is(0), Want::In(0, 2)];
-    const SSL: &[Want] = &[is(0), is(0), is(0), is(8), is(4), is(0xd2), is(0x16), is(0x2f)];
-    matches(bytes, STARTUP).or(matches(bytes, SSL))
+/// The wish for TLS.
+fn postgresql_tls(bytes: &[u8]) -> Answer {
+    matches(bytes, &[is(0), is(0), is(0), is(8), is(4), is(0xd2), is(0x16), is(0x2f)])
+}
+
+/// The answer to it.
+fn postgresql_tls_answer(bytes: &[u8]) -> Answer {
+    matches(bytes, &[is(b'S')]).or(matches(bytes, &[is(b'N')]))
+}
+
+/// A startup message of version 3, which soon tells a user.
+fn postgresql_startup(bytes: &[u8]) -> Answer {
+    const USER: &[u8] = b"user\0";
+    const HEAD: usize = 7;
+    const MAX: usize = HEAD + 256 + USER.len();
+    let parameters = bytes.get(HEAD..bytes.len().min(MAX)).unwrap_or_default();
+    let user = if memchr::memmem::find(parameters, USER).is_some() {
+        Answer::Yes
+    } else if bytes.len() < MAX {
+        Answer::More
+    } else {
+        Answer::No
+    };
+    matches(bytes, &[ANY, ANY, ANY, ANY, is(0), is(3), is(0)]).and(user)
+}
+
+/// A message that has a type, and is not long.
+fn postgresql_answer(bytes: &[u8]) -> Answer {
+    let begins = |first, last| matches(bytes, &[Want::In(first, last), is(0), is(0), ANY, ANY]);
+    begins(b'a', b'z').or(begins(b'A', b'Z')).or(begins(b'0', b'9'))
 }
 
 fn dnp3(bytes: &[u8]) -> Answer {
@@ -217,35 +196,6 @@ fn mqtt(bytes: &[u8]) -> Answer {
         _ if bytes.len() < 9 => Answer::More,
         _ => Answer::No,
     }
-}
-
-/// Somebody who gives a nickname and a name, in whatever order.
-fn irc_client(bytes: &[u8]) -> Answer {
-    let says = |word: &[u8]| {
-        let begins = |line: &[u8]| {
-            let line = line.trim_ascii_start();
-            line.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
-        };
-        bytes
-            .split_inclusive(|b| matches!(b, b'\r' | b'\n'))
-            .any(|line| begins(line) && line.ends_with(b"\n") || begins(line) && line.ends_with(b"\r"))
-    };
-    if says(b"NICK ") && says(b"USER ") { Answer::Yes } else { Answer::More }
-}
-
-/// A reply with a number, in the first or second line.
-fn irc_server(bytes: &[u8]) -> Answer {
-    let is_reply = |line: &[u8]| {
-        let behind = match line.first() {
-            Some(b':') => memchr::memchr(b' ', line).and_then(|at| line.get(at + 1..)).unwrap_or_default(),
-            _ => line,
-        };
-        matches!(behind, [a, b, c, b' ', ..] if [a, b, c].iter().all(|d| d.is_ascii_digit()))
-    };
-    if bytes.splitn(3, |b| *b == b'\n').take(2).any(is_reply) {
-        return Answer::Yes;
-    }
-    if memchr::memchr_iter(b'\n', bytes).count() < 2 { Answer::More } else { Answer::No }
 }
 
 /// A request of SOCKS 4, with a name of at most 32 bytes.
@@ -301,11 +251,23 @@ fn xmpp(bytes: &[u8]) -> Answer {
     }
 }
 
-/// A connection request or its confirmation, in a TPKT.
-fn rdp(bytes: &[u8]) -> Answer {
-    const REQUEST: &[Want] = &[is(3), is(0), is(0), ANY, ANY, is(0xe0)];
-    const CONFIRM: &[Want] = &[is(3), is(0), is(0), ANY, ANY, is(0xd0)];
-    matches(bytes, REQUEST).or(matches(bytes, CONFIRM))
+/// A cookie with a user's name, or the channels that a client asks for.
+fn rdp_client(bytes: &[u8]) -> Answer {
+    const CHANNELS: [&[u8]; 4] = [b"rdpdr", b"rdpsnd", b"drdynvc", b"cliprdr"];
+    let behind = memchr::memmem::find(bytes, b"Duca").and_then(|at| bytes.get(at + 4..)).unwrap_or_default();
+    let asks = CHANNELS.iter().any(|name| memchr::memmem::find(behind, name).is_some());
+    let is_named = || memchr::memmem::find(bytes, b"Cookie: mstshash=").is_some();
+    if asks || is_named() { Answer::Yes } else { Answer::More }
+}
+
+/// The confirmation of a connection. (Zeek's signature also has the mark of a later answer.)
+fn rdp_server(bytes: &[u8]) -> Answer {
+    matches(bytes, &[ANY, ANY, ANY, ANY, ANY, is(0xd0)])
+}
+
+/// A message of Kerberos behind its length.
+fn kerberos_tcp(bytes: &[u8]) -> Answer {
+    bytes.get(4..).map_or(Answer::More, kerberos_begins)
 }
 
 /// One byte of a signature.
@@ -358,94 +320,6 @@ fn tls_server_hello(bytes: &[u8]) -> Answer {
     const DRAFT: &[Want] =
         &[is(0x16), is(3), Want::In(0, 3), ANY, ANY, is(2), ANY, ANY, ANY, is(0x7f), Want::In(0, 0x50)];
     matches(bytes, HELLO).or(matches(bytes, DRAFT))
-}
-
-/// What a datagram speaks.
-pub fn datagram(bytes: &[u8]) -> Option<Kind> {
-    if is_dtls_client(bytes) {
-        return Some(Kind::Dtls);
-    }
-    if is_dhcp(bytes) {
-        return Some(Kind::Dhcp);
-    }
-    if is_sip_reply(bytes) {
-        return Some(Kind::Sip);
-    }
-    if is_rdp_udp(bytes) {
-        return Some(Kind::RdpUdp);
-    }
-    if is_kerberos(bytes) {
-        return Some(Kind::Kerberos);
-    }
-    is_quic_initial(bytes).then_some(Kind::Quic)
-}
-
-/// Whether the cookie of DHCP stands in the first line of a datagram.
-fn is_dhcp(datagram: &[u8]) -> bool {
-    let line = datagram.split(|b| *b == b'\n').next().unwrap_or_default();
-    memchr::memmem::find(line, &[0x63, 0x82, 0x53, 0x63]).is_some()
-}
-
-/// Whether a datagram begins with the status of a reply of SIP.
-fn is_sip_reply(datagram: &[u8]) -> bool {
-    matches!(datagram, [b'S', b'I', b'P', b'/', major, b'.', minor, b' ', a, b, c, b' ', ..]
-        if [major, minor, a, b, c].iter().all(|d| d.is_ascii_digit()))
-}
-
-/// Whether a datagram asks for RDP over UDP: it is as long as may be, and acknowledges nothing.
-fn is_rdp_udp(datagram: &[u8]) -> bool {
-    const LENGTH: usize = 1232;
-    datagram.len() == LENGTH && matches!(datagram, [0xff, 0xff, 0xff, 0xff, _, _, _, 1, ..])
-}
-
-/// Whether a datagram has a TGS-REQ in it, version 5.
-fn is_kerberos(datagram: &[u8]) -> bool {
-    const VERSION: &[u8] = &[0xa1, 3, 2, 5];
-    memchr::memmem::find_iter(datagram, VERSION).any(|at| {
-        let byte = |before: usize| at.checked_sub(before).and_then(|at| datagram.get(at));
-        byte(8) == Some(&0x6c) && byte(4) == Some(&0x30)
-    })
-}
-
-/// Whether a datagram begins with an Initial packet of QUIC, version 1 or 2.
-const fn is_quic_initial(datagram: &[u8]) -> bool {
-    matches!(datagram, [0xc0..=0xcf, 0, 0, 0, 1, ..] | [0xd0..=0xdf, 0x6b, 0x33, 0x43, 0xcf, ..])
-}
-
-/// Whether a datagram begins with a ClientHello of DTLS.
-fn is_dtls_client(datagram: &[u8]) -> bool {
-    const BEFORE: &[Want] = &[is(0x16), is(0xfe)];
-    const NULL: Want = is(0);
-    const HELLO: &[Want] = &[
-        NULL,
-        NULL,
-        NULL,
-        NULL,
-        NULL,
-        NULL,
-        NULL,
-        ANY,
-        ANY,
-        ANY,
-        is(1),
-        ANY,
-        ANY,
-        ANY,
-        ANY,
-        ANY,
-        ANY,
-        ANY,
-        ANY,
-        ANY,
-        ANY,
-        ANY,
-        is(0xfe),
-    ];
-    let is_version = |at: usize| matches!(datagram.get(at), Some(0xff | 0xfd));
-    matches(datagram, BEFORE) == Answer::Yes
-        && is_version(BEFORE.len())
-        && matches(datagram.get(BEFORE.len() + 1..).unwrap_or_default(), HELLO) == Answer::Yes
-        && is_version(BEFORE.len() + 1 + HELLO.len())
 }
 
 /// The version line of SSH.
@@ -563,7 +437,8 @@ mod tests {
         assert_eq!(told(Side::Resp, b"HTTP/1.1 200 OK"), [Kind::Http]);
         assert_eq!(told(Side::Orig, CLIENT_HELLO), [Kind::Ssl]);
         assert_eq!(told(Side::Resp, SERVER_HELLO), [Kind::Ssl]);
-        assert_eq!(told(Side::Resp, b"SSH-2.0-OpenSSH"), [Kind::Ssh]);
+        // An S is what PostgreSQL answers to the wish for TLS, too.
+        assert_eq!(told(Side::Resp, b"SSH-2.0-OpenSSH"), [Kind::Ssh, Kind::Postgresql]);
         // A number begins the replies of IRC, too; its client tells the two apart.
         assert_eq!(told(Side::Resp, b"220 ready\r\n"), [Kind::Smtp, Kind::Irc]);
         assert_eq!(told(Side::Resp, b"220 ready\r\n331 password\r\n"), [Kind::Ftp, Kind::Smtp, Kind::Irc]);
@@ -597,16 +472,5 @@ mod tests {
     fn a_server_hello_may_stand_behind_an_alert() {
         let alert = [b"\x15\x03\x01\x00\x02\x01\x70".as_slice(), SERVER_HELLO].concat();
         assert_eq!(told(Side::Resp, &alert), [Kind::Ssl]);
-    }
-
-    #[test]
-    fn a_datagram_of_dtls_begins_with_a_client_hello() {
-        let mut hello = vec![0x16, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 90, 1];
-        hello.extend([0; 11]);
-        hello.extend([0xfe, 0xfd]);
-        assert!(is_dtls_client(&hello));
-        assert!(!is_dtls_client(hello.get(..hello.len() - 1).unwrap()));
-        hello[2] = 0xfe;
-        assert!(!is_dtls_client(&hello));
     }
 }

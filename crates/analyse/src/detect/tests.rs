@@ -104,7 +104,7 @@ fn nobody_wants_the_payload_of_what_nobody_knows() {
     assert!(b.analyser.wants_payload());
     b.data(Side::Orig, b"blah blah");
     assert!(b.analyser.wants_payload());
-    b.data(Side::Resp, b"blah\nblah\n");
+    b.data(Side::Resp, b"\x01lah\nblah\n");
     assert!(!b.analyser.wants_payload());
     assert!(!bench(Transport::Icmp, 8).analyser.wants_payload());
 }
@@ -197,4 +197,22 @@ proptest::proptest! {
         b.end(Side::Resp);
         b.finish();
     }
+}
+
+#[test]
+fn what_was_announced_goes_before_what_a_port_says() {
+    struct New;
+    impl Analyze for New {
+        fn data(&mut self, cx: &mut Context<'_>, _side: Side, _bytes: &[u8]) {
+            let before = Detection::new(cx).active.iter().map(|a| a.instance.kind()).collect::<Vec<_>>();
+            let id = cx.connection.id;
+            cx.expected.announce(cx.now, &id, id.orig_h, (id.resp_h, id.resp_p), Kind::FtpData);
+            let after = Detection::new(cx).active.iter().map(|a| a.instance.kind()).collect::<Vec<_>>();
+            assert_eq!((before, after), (vec![Kind::Http], vec![Kind::FtpData]));
+        }
+        fn gap(&mut self, _cx: &mut Context<'_>, _side: Side, _len: u64) {}
+        fn end(&mut self, _cx: &mut Context<'_>, _side: Side) {}
+        fn finish(&mut self, _cx: &mut Context<'_>) {}
+    }
+    Bench::new(New, Transport::Tcp, 8080).data(Side::Orig, b"x");
 }

@@ -7,6 +7,7 @@ use weir_wire::udp::UdpHeader;
 use weir_wire::{ConnId, Direction, FlowKey, Interval, Packet, Role, Time, TunnelKind, Uid, UidKey};
 
 mod ahead;
+mod closing;
 mod record;
 
 use super::History;
@@ -16,7 +17,7 @@ use crate::context::{Connection, Context, Side, Transport, Verdict};
 use crate::detect::{self, Detection, Expected};
 use crate::file::Files;
 use crate::tally::Tally;
-use crate::tcp::{Piece, Reuse, State, Stream, Tcp};
+use crate::tcp::{Piece, Reuse, Stream, Tcp};
 
 /// How often a connection may move to another tunnel before Zeek says so.
 const MAX_TUNNEL_CHANGES: u32 = 5;
@@ -54,11 +55,10 @@ struct Taken {
 struct TcpFlow {
     machine: Tcp,
     streams: [Stream; 2],
-    /// Sides whose end was announced but whose stream is not delivered to its end.
-    closing: [bool; 2],
     /// Sides whose end the analysers know of.
     ended: [bool; 2],
     skipping: bool,
+    closing: closing::Closing,
 }
 
 /// One connection.
@@ -161,7 +161,6 @@ impl Flow {
         self.active.reverse();
         if let Some(tcp) = &mut self.tcp {
             tcp.streams.reverse();
-            tcp.closing.reverse();
             tcp.ended.reverse();
         }
     }
@@ -186,21 +185,6 @@ impl Flow {
             return at.min(idle_at);
         }
         idle_at
-    }
-
-    fn tcp_deadline(&self, config: &Config) -> Time {
-        let long = self.connection.services.contains(&"ssh");
-        let idle = if long { Interval::from_secs(3600) } else { config.flow.tcp_inactivity };
-        let idle = self.last + idle;
-        let Some(tcp) = &self.tcp else { return idle };
-        if let Some(at) = tcp.machine.delete_at {
-            return at.min(idle);
-        }
-        let attempt = matches!(tcp.machine.orig().state, State::SynSent | State::SynAckSent);
-        if attempt && tcp.machine.resp().is_inactive() {
-            return idle.min(self.connection.start + config.flow.tcp_attempt_delay);
-        }
-        idle
     }
 
     /// Whether `packet` begins another connection between the same endpoints; if that is weird, it is told.
@@ -319,17 +303,19 @@ impl Flow {
     ) -> Result<(), Reason> {
         let now = self.tick(packet.head.time);
         let header = UdpHeader::parse(packet.transport()).map_err(|_| Reason::TruncatedTransport)?;
-        let by_ip = u64::from(packet.transport_len()).saturating_sub(8);
-        let by_udp = u64::from(header.len()).saturating_sub(8);
-        if header.len() != 0 && by_ip != by_udp {
+        if u32::from(header.len()) != packet.transport_len() {
             let of = Some((self.connection.uid, self.connection.id));
             let lengths = format!("{} != {}", header.len(), packet.transport_len());
             out.weird(now, of, "UDP_datagram_length_mismatch", Some(lengths.into()), Some("UDP"));
         }
         self.last = packet.head.time;
         self.history.add_once(side, b'D');
-        let counted = if header.len() == 0 { by_ip } else { by_udp };
-        self.count_payload(side, counted);
+        // A length that is too short for the header makes no side active.
+        let counted = u64::from(header.len()).checked_sub(8);
+        if let Some(counted) = counted {
+            self.count_payload(side, counted);
+        }
+        let counted = counted.unwrap_or_default();
         if let Role::Carrier(kind) = packet.head.role {
             if let Some(service) = tunnel_service(kind) {
                 self.connection.add_service(service);
@@ -410,6 +396,7 @@ impl Flow {
             self.last = packet.head.time;
         }
         let told = tcp.machine.segment(side, &header, len, &mut self.history);
+        tcp.closing.reset |= told.reset;
         self.connection.partial = tcp.machine.partial;
         for (name, source) in told.weirds {
             out.weird(now, Some((self.connection.uid, self.connection.id)), name, None, source);
@@ -424,6 +411,7 @@ impl Flow {
         }
         if let Some(to) = told.acked {
             self.acknowledged(side.flip(), to, now, shared, out);
+            self.check_end(side.flip(), now, shared, out);
         }
         if let Some(at) = told.payload_at {
             if captured.len() < len as usize {
@@ -434,7 +422,10 @@ impl Flow {
             }
         }
         self.take_flags(side, Taken { ip_bytes: u64::from(packet.head.ip_len), payload: 0 });
-        self.close(side, told.close, now, shared, out);
+        self.check_end(side, now, shared, out);
+        if told.close {
+            self.close(side, shared.config.flow.tcp_close_delay);
+        }
         Ok(())
     }
 
@@ -500,6 +491,7 @@ impl Flow {
         if self.tcp.as_ref().and_then(|t| t.streams.get(side.index())).is_some_and(|s| !s.is_settled()) {
             self.drain(side, now, shared, out);
         }
+        self.give_up(side, now, shared, out);
         self.note_wishes(shared);
     }
 
@@ -538,35 +530,6 @@ impl Flow {
             tcp.skipping = true;
             for stream in &mut tcp.streams {
                 stream.skip(&mut shared.streams);
-            }
-        }
-    }
-
-    /// Ends the streams whose end has come, and settles when the connection is over.
-    fn close(&mut self, side: Side, announced: bool, now: Time, shared: &mut Shared, out: &mut Entries) {
-        let Some(tcp) = &mut self.tcp else { return };
-        if let Some(closing) = tcp.closing.get_mut(side.index()) {
-            *closing |= announced;
-        }
-        for side in [Side::Orig, Side::Resp] {
-            let Some(tcp) = &mut self.tcp else { return };
-            let [orig, resp] = &tcp.machine.ends;
-            let end = if side.is_orig() { orig } else { resp };
-            let next = tcp.streams.get(side.index()).map_or(0, Stream::next);
-            let delivered = end.fin.is_some_and(|fin| next as i64 >= fin.get() - 1);
-            let reset = end.state == State::Reset;
-            let closing = tcp.closing.get(side.index()).copied().unwrap_or(false);
-            if !closing || !(delivered || reset) {
-                continue;
-            }
-            if let Some(ended) = tcp.ended.get_mut(side.index())
-                && !std::mem::replace(ended, true)
-                && let Some(detection) = &mut self.detection
-            {
-                detection.end(&mut context(&mut self.connection, shared, out, now), side);
-            }
-            if tcp.machine.closed(side) {
-                tcp.machine.delete_at = Some(self.last + shared.config.flow.tcp_close_delay);
             }
         }
     }

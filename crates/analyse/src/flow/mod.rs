@@ -5,6 +5,8 @@ mod connection;
 mod history;
 mod roles;
 mod table;
+#[cfg(test)]
+mod tests;
 mod wheel;
 
 pub(crate) use ahead::Ahead;

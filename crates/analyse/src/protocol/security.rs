@@ -97,6 +97,9 @@ fn mechanism(cx: &mut Context<'_>, argument: &[u8]) -> Result<(), Short> {
         r.take(len)?;
         r.u16()?;
         kerberos(cx, r.rest());
+    } else if matches!(token.first(), Some(0x6e | 0x6f)) {
+        // AP-REQ or AP-REP, as Windows has it: with nothing around.
+        kerberos(cx, token);
     }
     Ok(())
 }

@@ -33,6 +33,9 @@ pub enum State {
     Reset,
 }
 
+/// The bit of a SYN in [`Endpoint::seen`].
+pub const SYN: u16 = 2;
+
 /// One side of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoint {
@@ -114,6 +117,31 @@ impl Endpoint {
         self.start == seq
     }
 
+    /// Whether `ack` lies between the initial number and the last that was sent.
+    pub const fn has_sent(&self, ack: u32) -> bool {
+        ack.wrapping_sub(self.start) <= self.last as u32
+    }
+
+    /// Whether none of its payload was acknowledged.
+    pub const fn is_unheard(&self) -> bool {
+        matches!(self.acked, 0 | 1)
+    }
+
+    /// Whether a SYN of it was seen.
+    pub const fn has_synchronised(&self) -> bool {
+        self.seen & 1 << SYN != 0
+    }
+
+    /// Whether it has sent something and its end was not told.
+    pub const fn is_active(&self) -> bool {
+        !self.is_inactive() && !self.closed
+    }
+
+    /// Whether it will send no more: a FIN or a RST came.
+    pub const fn is_over(&self) -> bool {
+        self.fins > 0 || matches!(self.state, State::Closed | State::Reset)
+    }
+
     /// `seq` relative to the start, near the relative number `reference`. Negative: before the start.
     pub fn relative(&self, seq: u32, reference: i64) -> i64 {
         let near = self.start.wrapping_add(reference as u32);
@@ -125,7 +153,7 @@ impl Endpoint {
         if self.previous == State::SynSent
             && self.state == State::Reset
             && peer.is_inactive()
-            && self.acked != 0
+            && !self.is_unheard()
         {
             return 0;
         }

@@ -7,10 +7,9 @@
 
 use std::num::NonZeroI64;
 
-use weir_wire::Time;
 use weir_wire::tcp::{Flags, TcpHeader, TcpOption};
 
-use super::endpoint::{Endpoint, State};
+use super::endpoint::{Endpoint, SYN, State};
 use crate::context::Side;
 use crate::flow::History;
 
@@ -33,6 +32,8 @@ pub struct Told {
     pub acked: Option<u64>,
     /// The sender's end came with this segment.
     pub close: bool,
+    /// It was reset while it was in progress.
+    pub reset: bool,
 }
 
 /// The state of both sides, the originator's first.
@@ -44,8 +45,6 @@ pub struct Tcp {
     pub partial: bool,
     /// Whose packets were seen.
     pub seen: [bool; 2],
-    /// When both sides have closed or one has reset, the connection ends at this time.
-    pub delete_at: Option<Time>,
     /// Whether a conn-level weird was told before: some are told once only.
     did_weird: bool,
     /// Whether by its ports the first sender is the originator even if it begins with a SYN,ACK.
@@ -84,9 +83,11 @@ impl Tcp {
         resp
     }
 
-    /// Exchanges the roles.
-    pub fn flip(&mut self) {
+    /// Exchanges the roles. Which letters the history has goes by role, as in Zeek, so that stays.
+    pub const fn flip(&mut self) {
         self.ends.reverse();
+        let [orig, resp] = &mut self.ends;
+        std::mem::swap(&mut orig.seen, &mut resp.seen);
         self.seen.reverse();
         self.partial = false;
     }
@@ -224,7 +225,7 @@ impl Tcp {
             return;
         }
         let (bit, letter, slot, number) = if flags.syn() {
-            (2, if flags.ack() { b'H' } else { b'S' }, 0, rel)
+            (SYN, if flags.ack() { b'H' } else { b'S' }, 0, rel)
         } else if flags.fin() {
             (3, b'F', 1, rel + s.len)
         } else if flags.rst() {
@@ -283,10 +284,11 @@ impl Tcp {
         if s.len > 0 {
             told.weirds.push(("SYN_with_data", Some("TCP")));
         }
-        let scale = header.options().find_map(|o| match o {
+        let scales = header.options().filter_map(|o| match o {
             TcpOption::WindowScale(shift) => Some(shift),
             _ => None,
         });
+        let scale = scales.last();
         let (own, peer) = self.pair(s.side);
         match scale {
             None => {
@@ -379,6 +381,10 @@ impl Tcp {
         let mut weird = |name| told.weirds.push((name, Some("TCP")));
         let mut flipped = false;
         let (own, peer) = self.pair(s.side);
+        let answers = s.flags.syn() && s.flags.ack() && !s.side.is_orig();
+        if answers && !matches!(peer.state, State::Inactive | State::Partial) && !peer.has_sent(s.ack) {
+            weird("bad_SYN_ack");
+        }
         if s.answers_first {
             own.enter(State::SynAckSent);
         } else if s.flags.syn() && s.side.is_orig() {
@@ -453,6 +459,7 @@ impl Tcp {
         }
         if flags.rst() {
             own.enter(State::Reset);
+            told.reset = true;
         } else if s.len > 0 {
             weird("data_before_established");
         }
@@ -474,6 +481,7 @@ impl Tcp {
             told.close = true;
         }
         if s.flags.rst() {
+            told.reset = peer.state != State::Reset || peer.previous != State::Established;
             own.enter(State::Reset);
             told.close = true;
         }
@@ -491,16 +499,6 @@ impl Tcp {
             own.enter(State::Reset);
             told.close = !own.closed;
         }
-    }
-
-    /// The end of `side` was told and its stream delivered: whether the connection as a whole is over.
-    pub fn closed(&mut self, side: Side) -> bool {
-        let (own, peer) = self.pair(side);
-        if own.closed {
-            return false;
-        }
-        own.closed = true;
-        own.state == State::Reset || peer.closed || peer.is_inactive()
     }
 
     /// Whether both sides are in the middle of a connection whose handshake was seen.

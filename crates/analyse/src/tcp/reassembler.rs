@@ -42,11 +42,13 @@ pub struct Stream {
     waiting: Option<Box<Waiting>>,
     /// Nobody wants payload any more: numbers go on, bytes are not held.
     skipping: bool,
+    /// The stream was given up: what comes is dropped, and what does not come is no gap.
+    given_up: bool,
 }
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { next: 1, acked: 1, waiting: None, skipping: false }
+        Self { next: 1, acked: 1, waiting: None, skipping: false, given_up: false }
     }
 }
 
@@ -71,9 +73,32 @@ impl Stream {
         self.acked <= self.next && self.first_held().is_none()
     }
 
+    /// Whether the stream was given up.
+    pub const fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// How many bytes lie between the next one and the end of what is held.
+    pub fn above_hole(&self) -> u64 {
+        let last = self.waiting.as_ref().and_then(|waiting| waiting.held.last_key_value());
+        last.map_or(0, |(start, held)| start.saturating_add(held.len).saturating_sub(self.next))
+    }
+
+    /// How many bytes the receiver has not said to have.
+    pub fn unacknowledged(&self) -> u64 {
+        self.next.saturating_sub(self.acked).saturating_add(self.held() as u64)
+    }
+
+    /// Drops what is held, and all that comes.
+    pub fn give_up(&mut self, account: &mut StreamAccount) {
+        self.discard(account);
+        self.given_up = true;
+    }
+
     /// The stream begins at `at`: nothing before it is missed (a connection whose beginning was not seen).
     pub fn begin_at(&mut self, at: u64) {
         self.next = self.next.max(at);
+        self.acked = self.acked.max(at);
     }
 
     /// From now on nobody wants the bytes: what is held counts as delivered when its turn comes, but is not kept.
@@ -98,6 +123,10 @@ impl Stream {
         account: &mut StreamAccount,
     ) -> &'a [u8] {
         account.entered += bytes.len() as u64;
+        if self.given_up {
+            account.discarded += bytes.len() as u64;
+            return &[];
+        }
         let known = self.next.saturating_sub(at).min(bytes.len() as u64) as usize;
         account.duplicate += known as u64;
         let rest = bytes.get(known..).unwrap_or_default();
@@ -192,6 +221,9 @@ impl Stream {
                 let to = first.map_or(self.acked, |start| start.min(self.acked));
                 let len = to.checked_sub(self.next).filter(|len| *len > 0)?;
                 self.next = to;
+                if self.given_up {
+                    return None;
+                }
                 account.gap += len;
                 Some(Piece::Gap(len))
             }

@@ -28,18 +28,22 @@ impl Tcp {
         if !flags.syn() || flags.ack() && !orig.is_inactive() {
             return Reuse::No;
         }
-        if orig.state == State::SynSent && resp.state == State::Reset {
-            // Tried again after it was refused, often with the same number.
-            return Reuse::Yes;
-        }
         let reset = orig.state == State::Reset || resp.state == State::Reset;
-        if orig.closed && resp.closed {
-            let early = idle < LINGER && !reset;
-            return if early { Reuse::Weird("premature_connection_reuse") } else { Reuse::Yes };
+        if orig.closed || resp.closed {
+            return if reset {
+                Reuse::Yes
+            } else if orig.is_active() || resp.is_active() {
+                Reuse::Weird("active_connection_reuse")
+            } else if idle < LINGER {
+                Reuse::Weird("premature_connection_reuse")
+            } else {
+                Reuse::Yes
+            };
         }
         let first = if flags.ack() { resp } else { orig };
-        let swapped = !flags.ack() && first.state == State::SynAckSent && resp.is_inactive();
-        if first.is_inactive() || first.starts_at(seq) || swapped {
+        let swapped =
+            !flags.ack() && first.state == State::SynAckSent && resp.is_inactive() && resp.starts_at(seq);
+        if first.starts_at(seq) || swapped {
             return Reuse::No;
         }
         let jumps = first.state == State::SynSent;

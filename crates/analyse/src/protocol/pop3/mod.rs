@@ -1,6 +1,6 @@
 //! POP3: that it is spoken, the mails that are fetched, and TLS that begins after STLS.
 //!
-//! Port: 110/tcp. Signature: `+OK`, and USER, APOP, CAPA or AUTH. Confirmed when USER, CAPA or STLS is accepted; violated by a
+//! Port: 110/tcp. Signature: `+OK`, and USER, APOP, CAPA, AUTH or STLS. Confirmed when USER, CAPA or STLS is accepted; violated by a
 //! reply that is neither `+OK` nor `-ERR`.
 //! Source: RFC 1939, 2449, 2595; Zeek's src/analyzer/protocol/pop3.
 
@@ -28,49 +28,84 @@ const MAX_PENDING: usize = 10;
 /// Most commands that are not known before the analyser gives up (Zeek: POP3::max_unknown_client_commands).
 const MAX_UNKNOWN: u32 = 10;
 
-/// A command, as far as it matters.
+/// A command, or one of the two words of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Command {
+    Ok,
+    Err,
     User,
-    /// Lines follow where it is accepted.
-    Listing,
+    Pass,
+    Apop,
+    Auth,
+    Stat,
+    List,
+    Retr,
+    Dele,
+    Rset,
+    Noop,
+    Last,
+    Quit,
+    Top,
     Capa,
-    /// RETR or TOP: a mail follows.
-    Mail,
-    /// AUTH with a mechanism: challenges and their answers follow; `plain`: all is told in one answer (RFC 4616).
-    Auth {
-        plain: bool,
-    },
+    Uidl,
     Stls,
-    /// What only a server says.
-    Status,
-    Other,
+    Xsender,
 }
 
 impl Command {
-    fn parse(line: &[u8]) -> Option<Self> {
-        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let name = words.next()?.to_ascii_uppercase();
-        let alone = words.next().is_none();
-        Some(match name.as_slice() {
-            b"USER" => Self::User,
-            b"CAPA" => Self::Capa,
-            b"RETR" | b"TOP" => Self::Mail,
-            b"LIST" | b"UIDL" | b"AUTH" if alone => Self::Listing,
-            b"AUTH" => Self::Auth { plain: is_plain(line) },
-            b"OK" | b"+OK" | b"ERR" | b"-ERR" => Self::Status,
-            b"STLS" => Self::Stls,
-            b"LIST" | b"UIDL" | b"PASS" | b"APOP" | b"STAT" | b"DELE" | b"RSET" | b"NOOP" | b"LAST"
-            | b"QUIT" | b"XSENDER" => Self::Other,
-            _ => return None,
-        })
+    const ALL: [(&'static [u8], Self); 19] = [
+        (b"OK", Self::Ok),
+        (b"ERR", Self::Err),
+        (b"USER", Self::User),
+        (b"PASS", Self::Pass),
+        (b"APOP", Self::Apop),
+        (b"AUTH", Self::Auth),
+        (b"STAT", Self::Stat),
+        (b"LIST", Self::List),
+        (b"RETR", Self::Retr),
+        (b"DELE", Self::Dele),
+        (b"RSET", Self::Rset),
+        (b"NOOP", Self::Noop),
+        (b"LAST", Self::Last),
+        (b"QUIT", Self::Quit),
+        (b"TOP", Self::Top),
+        (b"CAPA", Self::Capa),
+        (b"UIDL", Self::Uidl),
+        (b"STLS", Self::Stls),
+        (b"XSENDER", Self::Xsender),
+    ];
+
+    /// What `word` says, with or without a sign before it.
+    fn parse(word: &[u8]) -> Option<Self> {
+        let word = word.strip_prefix(b"+").or_else(|| word.strip_prefix(b"-")).unwrap_or(word);
+        let all = Self::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+        all.map(|(_, command)| *command)
     }
 }
 
-/// Whether the mechanism that AUTH names is PLAIN; as Zeek looks for it, anywhere in the line.
-fn is_plain(line: &[u8]) -> bool {
-    let names = |name| memchr::memmem::find(line, name).is_some();
-    !names(b"LOGIN") && names(b"PLAIN")
+/// What a client sent: a command, or the first word of something else.
+type Sent = Result<(Command, Argument), Box<[u8]>>;
+
+/// What stands behind a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Argument {
+    Nothing,
+    Something,
+    /// A mechanism by which all is told in one answer to a challenge (RFC 4616).
+    Plain,
+}
+
+impl Argument {
+    /// Of a whole line. The mechanism is searched anywhere in it, as Zeek does.
+    fn of(line: &[u8]) -> Self {
+        let names = |name| memchr::memmem::find(line, name).is_some();
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(1);
+        match words.next() {
+            None => Self::Nothing,
+            Some(_) if !names(b"LOGIN") && names(b"PLAIN") => Self::Plain,
+            Some(_) => Self::Something,
+        }
+    }
 }
 
 /// Whether the answer to a challenge of PLAIN has all three parts, the last of them not empty.
@@ -79,18 +114,35 @@ fn is_whole(answer: &[u8]) -> bool {
     parts.nth(2).is_some_and(|password| !password.is_empty())
 }
 
+/// How far a client has got.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Phase {
+    #[default]
+    Start,
+    Authorization,
+    Transaction,
+    Over,
+}
+
 /// The analyser.
 pub struct Pop3 {
     lines: [ContentLine; 2],
-    /// The commands without an answer; of those that are not known, their first words.
-    pending: VecDeque<Result<Command, Box<[u8]>>>,
+    /// The commands without an answer.
+    pending: VecDeque<Sent>,
     too_many_told: bool,
+    phase: Phase,
+    /// The command that the next answer is about, as far as its phase allows it.
+    state: Option<Command>,
+    /// A command that its phase does not allow: where it is accepted, no login was needed.
+    guessed: Option<Command>,
     /// The client answers a challenge.
     login: bool,
     /// And it is to tell all at once.
     plain: bool,
-    /// The server's lines up to one with a dot are the answer to this.
-    listing: Option<Command>,
+    /// Where the command is accepted, lines up to one with a dot follow.
+    lists: bool,
+    /// They come.
+    listing: bool,
     mail: Option<Mail>,
     /// How many entities the mails had so far.
     entities: u64,
@@ -104,9 +156,13 @@ impl Default for Pop3 {
             lines: [ContentLine::new(MAX_LINE), ContentLine::new(MAX_LINE)],
             pending: VecDeque::new(),
             too_many_told: false,
+            phase: Phase::Start,
+            state: None,
+            guessed: None,
             login: false,
             plain: false,
-            listing: None,
+            lists: false,
+            listing: false,
             mail: None,
             entities: 0,
             unknown: 0,
@@ -134,8 +190,8 @@ impl Pop3 {
             }
             return;
         }
-        let known = Command::parse(line).ok_or_else(|| Box::from(word(line)));
-        self.pending.push_back(known);
+        let sent = Command::parse(word(line)).map(|command| (command, Argument::of(line)));
+        self.pending.push_back(sent.ok_or_else(|| Box::from(word(line))));
         if self.pending.len() == 1 {
             self.begin(cx);
         }
@@ -157,12 +213,7 @@ impl Pop3 {
     /// The first of the commands that wait is the one that the server answers next. One that is not known waits like others.
     fn begin(&mut self, cx: &mut Context<'_>) {
         match self.pending.front() {
-            Some(Ok(Command::Auth { plain })) => (self.login, self.plain) = (true, *plain),
-            Some(Ok(Command::Status)) => {
-                self.login = false;
-                cx.weird("pop3_client_sending_server_commands", None, SOURCE);
-            }
-            Some(Ok(_)) => self.login = false,
+            Some(Ok((command, argument))) => self.command(cx, *command, *argument),
             Some(Err(word)) => {
                 cx.weird("pop3_client_command_unknown", Some(word.as_ref().into()), SOURCE);
                 self.unknown += 1;
@@ -175,61 +226,119 @@ impl Pop3 {
         }
     }
 
+    fn command(&mut self, cx: &mut Context<'_>, command: Command, argument: Argument) {
+        use Command as C;
+        let alone = argument == Argument::Nothing;
+        let (authorization, transaction) =
+            (self.phase == Phase::Authorization, self.phase == Phase::Transaction);
+        self.lists |= matches!(command, C::Retr | C::Top | C::Capa)
+            || alone && (matches!(command, C::List | C::Uidl) || command == C::Auth && authorization);
+        let allowed = match command {
+            C::Ok | C::Err => return cx.weird("pop3_client_sending_server_commands", None, SOURCE),
+            C::User | C::Apop | C::Auth => authorization,
+            C::Pass => authorization && self.state == Some(C::User),
+            C::Quit => self.phase != Phase::Over,
+            C::Capa | C::Stls => true,
+            C::Stat | C::List | C::Retr | C::Dele | C::Rset | C::Noop => transaction,
+            C::Last | C::Top | C::Uidl | C::Xsender => transaction,
+        };
+        if allowed {
+            self.state = Some(command);
+            self.login |= command == C::Auth && !alone;
+            self.plain = argument == Argument::Plain;
+        } else if !matches!(command, C::User | C::Apop | C::Auth | C::Pass | C::Stat) {
+            self.guessed = Some(if command == C::Quit { C::Last } else { command });
+        }
+    }
+
     /// A line of the server, followed by `rest` bytes.
     fn server(&mut self, cx: &mut Context<'_>, line: &[u8], rest: usize) {
-        if self.listing.is_some() {
+        if self.listing {
             return self.listed(cx, line);
         }
         let status = word(line);
-        // Zeek does not look which sign it is.
-        let plain = status.strip_prefix(b"+").or_else(|| status.strip_prefix(b"-")).unwrap_or(status);
-        if plain.eq_ignore_ascii_case(b"OK") {
-            self.accepted(cx, rest);
-        } else if plain.eq_ignore_ascii_case(b"ERR") {
-            self.login = false;
-            self.pending.pop_front();
-            self.begin(cx);
-        } else if Command::parse(plain).is_some() {
-            cx.weird("pop3_server_sending_client_commands", None, SOURCE);
-        } else if !self.login {
-            let shown = if status.is_empty() { b"???" } else { status };
-            let reason = [b"unknown server command (", shown, b")"].concat();
-            cx.violate(Text::from(reason), Some(line.into()));
-            cx.weird("pop3_server_command_unknown", Some(shown.into()), SOURCE);
+        match Command::parse(status) {
+            Some(Command::Ok) => self.accepted(cx, rest),
+            Some(Command::Err) => self.refused(cx),
+            Some(_) => cx.weird("pop3_server_sending_client_commands", None, SOURCE),
+            None if self.login => {}
+            None => {
+                let shown = if status.is_empty() { b"???" } else { status };
+                let reason = [b"unknown server command (", shown, b")"].concat();
+                cx.violate(Text::from(reason), Some(line.into()));
+                cx.weird("pop3_server_command_unknown", Some(shown.into()), SOURCE);
+            }
         }
     }
 
     fn accepted(&mut self, cx: &mut Context<'_>, rest: usize) {
-        self.login = false;
-        let command = self.pending.pop_front().and_then(Result::ok);
-        match command {
-            Some(Command::User) => cx.confirm(),
-            Some(Command::Capa) => {
+        use Command as C;
+        if let Some(guessed) = self.guessed.take() {
+            self.phase = Phase::Transaction;
+            self.state = Some(guessed);
+        }
+        match self.state {
+            None | Some(C::Ok | C::Err) => self.phase = Phase::Authorization,
+            Some(C::User) => {
+                self.phase = Phase::Authorization;
                 cx.confirm();
-                self.listing = command;
             }
-            Some(Command::Listing) => self.listing = command,
-            Some(Command::Mail) => {
-                self.mail = Some(Mail::new("POP3", Side::Resp, self.entities, false));
-                self.listing = command;
+            Some(C::Auth) => {
+                self.listing = self.lists;
+                if std::mem::take(&mut self.login) {
+                    self.phase = Phase::Transaction;
+                }
             }
-            Some(Command::Stls) => {
+            Some(C::Retr | C::Top) => {
+                let entities = self.entities;
+                self.mail.get_or_insert_with(|| Mail::new("POP3", Side::Resp, entities, false));
+                self.listing = self.lists;
+            }
+            Some(C::Capa) => {
+                cx.confirm();
+                self.listing = self.lists;
+            }
+            Some(C::List | C::Uidl) => self.listing = self.lists,
+            Some(C::Stls) => {
                 cx.confirm();
                 cx.hand_over(Some(Kind::Ssl), rest);
                 self.over = true;
+                return;
             }
-            Some(Command::Auth { .. } | Command::Status | Command::Other) | None => {}
+            Some(C::Quit) => self.phase = Phase::Over,
+            Some(_) => self.phase = Phase::Transaction,
         }
-        if self.listing.is_none() && !self.over {
+        if !self.listing {
+            self.pending.pop_front();
             self.begin(cx);
         }
+    }
+
+    fn refused(&mut self, cx: &mut Context<'_>) {
+        use Command as C;
+        self.lists = false;
+        self.guessed = None;
+        self.login = false;
+        match self.state {
+            None | Some(C::Ok | C::Err | C::Capa | C::Stls) => {}
+            Some(C::User | C::Pass | C::Apop | C::Auth) => {
+                self.phase = Phase::Authorization;
+                self.state = None;
+            }
+            Some(C::Quit) => self.phase = Phase::Over,
+            Some(_) => self.phase = Phase::Transaction,
+        }
+        self.pending.pop_front();
+        self.begin(cx);
     }
 
     /// A line of an answer in several.
     fn listed(&mut self, cx: &mut Context<'_>, line: &[u8]) {
         if line == b"." {
-            self.listing = None;
+            self.listing = false;
+            self.lists = false;
             self.end_mail(cx);
+            self.pending.pop_front();
             self.begin(cx);
         } else if let Some(mail) = &mut self.mail {
             // Zeek leaves the dot in place that is put before one.

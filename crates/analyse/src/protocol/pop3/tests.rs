@@ -66,6 +66,24 @@ fn answers_to_challenges_are_no_commands() {
     assert!(b.weirds().is_empty() && b.verdict.violation.is_none());
 }
 
+#[test]
+fn before_a_greeting_a_command_has_no_list_for_an_answer() {
+    let mut b = Bench::new(Pop3::default(), Transport::Tcp, 110);
+    b.data(Side::Orig, b"AUTH\r\n");
+    b.data(Side::Resp, b"+OK\r\n+PONG\r\n");
+    let names: Vec<_> = b.weirds().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["pop3_server_command_unknown".into()]);
+}
+
+#[test]
+fn a_server_that_lets_one_in_without_login_is_believed() {
+    let mut b = bench();
+    b.data(Side::Orig, b"LIST\r\nSTAT\r\n");
+    b.data(Side::Resp, b"+OK\r\n1 20\r\n.\r\n+OK 1 20\r\nSTAT\r\n");
+    let names: Vec<_> = b.weirds().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["pop3_server_sending_client_commands".into()]);
+}
+
 fn names(b: &Bench<Pop3>) -> Vec<Text> {
     b.weirds().into_iter().map(|(name, _)| name).collect()
 }

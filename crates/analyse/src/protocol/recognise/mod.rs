@@ -65,7 +65,14 @@ pub enum Judgement {
 /// A judge over the messages of one connection.
 pub trait Judge: Default {
     /// The weird that tells of what is no message, where that is no violation.
-    const BAD: Option<(&'static str, &'static str)> = None;
+    const BAD: Option<&'static str> = None;
+    /// The source of its weirds.
+    const SOURCE: Option<&'static str> = None;
+
+    /// What was weird about the last message; asked until there is no more.
+    fn odd(&mut self) -> Option<&'static str> {
+        None
+    }
 
     /// How long the message is that begins with `bytes` of `side`.
     fn size(&self, side: Side, bytes: &[u8]) -> Size;
@@ -79,6 +86,14 @@ pub trait Judge: Default {
 
 /// A protocol whose messages are datagrams.
 pub trait DatagramJudge: Default {
+    /// The source of its weirds.
+    const SOURCE: Option<&'static str> = None;
+
+    /// What was weird about the last datagram; asked until there is no more.
+    fn odd(&mut self) -> Option<&'static str> {
+        None
+    }
+
     /// What `datagram` tells.
     fn judge(&mut self, side: Side, datagram: &[u8]) -> Judgement;
     /// The certificates that `datagram` shows.
@@ -203,8 +218,8 @@ impl<J: Judge> Analyze for Framed<J> {
             match half.next(&mut rest, |bytes| judge.size(side, bytes)) {
                 Step::More => return,
                 Step::Bad => {
-                    if let Some((name, source)) = J::BAD {
-                        cx.weird(name, None, Some(source));
+                    if let Some(name) = J::BAD {
+                        cx.weird(name, None, J::SOURCE);
                         self.end_with();
                     } else {
                         self.heed(cx, Judgement::Violated("malformed message".into()), 0);
@@ -213,6 +228,9 @@ impl<J: Judge> Analyze for Framed<J> {
                 Step::Message(message) => {
                     let judgement = judge.judge(side, &message);
                     log(cx, J::certificates(&message));
+                    while let Some(name) = judge.odd() {
+                        cx.weird(name, None, J::SOURCE);
+                    }
                     self.heed(cx, judgement, rest.len());
                 }
             }
@@ -247,6 +265,9 @@ impl<J: DatagramJudge> Analyze for Datagrams<J> {
         }
         let judgement = self.judge.judge(side, bytes);
         log(cx, J::certificates(bytes));
+        while let Some(name) = self.judge.odd() {
+            cx.weird(name, None, J::SOURCE);
+        }
         match judgement {
             Judgement::Open => {}
             Judgement::Over => self.over = true,
