@@ -11,7 +11,7 @@ impl Flow {
         black_box((self.last, self.packets, self.payload, self.detection.is_some()));
         if let Some(tcp) = &self.tcp {
             let [orig, resp] = &tcp.streams;
-            black_box((tcp.machine.delete_at, tcp.skipping, orig.is_settled(), resp.is_settled()));
+            black_box((tcp.closing.is_over(), tcp.skipping, orig.is_settled(), resp.is_settled()));
         }
     }
 }

@@ -48,6 +48,13 @@ enum Sides {
     Over,
 }
 
+impl Closing {
+    /// Whether the connection is over, and waits for its end alone.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.sides, Sides::Over)
+    }
+}
+
 /// The first of the times `from`, `from + CHECKS`, ... that is behind `quiet`.
 fn check_behind(quiet: Time, from: Time) -> Time {
     let steps = quiet.since(from).0.div_euclid(CHECKS.0).saturating_add(1).max(0);
@@ -63,7 +70,7 @@ impl Flow {
         let by_port = || INTERACTIVE_PORTS.contains(&self.connection.id.resp_p) && resp.has_synchronised();
         let idle = if by_service || by_port() { INTERACTIVE } else { config.flow.tcp_inactivity };
         let idle = self.last + idle;
-        if tcp.closing.sides == Sides::Over {
+        if tcp.closing.is_over() {
             return tcp.closing.at.min(idle);
         }
         let attempt = matches!(orig.state, State::SynSent | State::SynAckSent);
