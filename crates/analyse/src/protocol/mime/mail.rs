@@ -35,6 +35,8 @@ pub struct Mail {
     sender: Side,
     too_long_told: bool,
     tells_depth: bool,
+    /// The last field of the mail's own header, until it is taken.
+    field: Option<Vec<u8>>,
 }
 
 impl Mail {
@@ -42,12 +44,17 @@ impl Mail {
     pub fn new(source: &'static str, sender: Side, before: u64, tells_depth: bool) -> Self {
         let begun = before.saturating_add(1);
         let top = Entity { number: begun, ..Entity::default() };
-        Self { open: vec![top], begun, source, sender, too_long_told: false, tells_depth }
+        Self { open: vec![top], begun, source, sender, too_long_told: false, tells_depth, field: None }
     }
 
     /// How many entities of the connection have begun.
     pub const fn begun(&self) -> u64 {
         self.begun
+    }
+
+    /// The field of the mail's own header that the last line completed.
+    pub const fn take_field(&mut self) -> Option<Vec<u8>> {
+        self.field.take()
     }
 
     /// The next line, without its end.
@@ -132,11 +139,13 @@ impl Mail {
                 }
             }
             Line::Field => {
-                entity.note();
+                let field = entity.note();
+                self.field = field.filter(|_| level == 0);
                 entity.pending.begin(line);
             }
             Line::End => {
-                entity.note();
+                let field = entity.note();
+                self.field = field.filter(|_| level == 0);
                 entity.in_body = true;
             }
         }
@@ -178,9 +187,9 @@ impl Mail {
 }
 
 impl Entity {
-    /// The field that was pending is complete.
-    fn note(&mut self) {
-        let Some((field, _)) = self.pending.take() else { return };
+    /// The field that was pending is complete: this.
+    fn note(&mut self) -> Option<Vec<u8>> {
+        let (field, _) = self.pending.take()?;
         if let Some(header) = Header::parse(&field) {
             self.content.note(&header);
             let name = match () {
@@ -192,6 +201,6 @@ impl Entity {
                 self.filename = Some(name.into());
             }
         }
-        self.pending.recycle(field);
+        Some(field)
     }
 }

@@ -23,7 +23,7 @@ const SOURCE: Option<&str> = Some("POP3");
 const LINES: Option<&str> = Some("CONTENTLINE");
 /// Most bytes of a line.
 const MAX_LINE: usize = 1 << 16;
-/// Most commands that wait for their replies (Zeek: POP3::max_pending_commands); further ones are not remembered.
+/// Most commands that wait for their replies (Zeek: POP3::max_pending_commands); where there are more, the oldest is forgotten.
 const MAX_PENDING: usize = 10;
 /// Most commands that are not known before the analyser gives up (Zeek: POP3::max_unknown_client_commands).
 const MAX_UNKNOWN: u32 = 10;
@@ -188,7 +188,8 @@ impl Pop3 {
             if !std::mem::replace(&mut self.too_many_told, true) {
                 cx.weird("pop3_client_too_many_pending_commands", None, SOURCE);
             }
-            return;
+            // What comes after it is not looked at for that.
+            self.pending.pop_front();
         }
         let sent = Command::parse(word(line)).map(|command| (command, Argument::of(line)));
         self.pending.push_back(sent.ok_or_else(|| Box::from(word(line))));

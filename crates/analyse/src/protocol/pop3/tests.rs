@@ -122,3 +122,18 @@ fn a_last_line_needs_no_end() {
     b.end(Side::Resp);
     assert_eq!(names(&b), ["pop3_client_command_unknown".into(), "pop3_server_command_unknown".into()]);
 }
+
+#[test]
+fn of_too_many_commands_that_wait_the_oldest_is_forgotten() {
+    let mut b = bench();
+    b.data(Side::Orig, b"CAPA\r\n");
+    for _ in 0..MAX_PENDING {
+        b.data(Side::Orig, b"NOOP\r\n");
+    }
+    // With CAPA lines would follow.
+    b.data(Side::Resp, b"+OK\r\n+PONG\r\n");
+    assert_eq!(
+        names(&b),
+        ["pop3_client_too_many_pending_commands".into(), "pop3_server_command_unknown".into()]
+    );
+}

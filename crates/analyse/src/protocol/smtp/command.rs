@@ -5,6 +5,8 @@
 pub enum Command {
     /// None: what the greeting answers.
     Greeting,
+    /// EHLO, HELO.
+    Hello,
     /// MAIL.
     Mail,
     /// RCPT.
@@ -28,8 +30,8 @@ pub enum Command {
 /// The command in a line and its argument; `None` where it is not known.
 pub fn parse(line: &[u8]) -> Option<(Command, &[u8])> {
     const KNOWN: [(&[u8], Command); 21] = [
-        (b"EHLO", Command::Other),
-        (b"HELO", Command::Other),
+        (b"EHLO", Command::Hello),
+        (b"HELO", Command::Hello),
         (b"MAIL", Command::Mail),
         (b"RCPT", Command::Rcpt),
         (b"DATA", Command::Data),
@@ -125,6 +127,7 @@ impl Transaction {
             | Command::Auth
             | Command::Answer
             | Command::StartTls
+            | Command::Hello
             | Command::Other => None,
         }
     }

@@ -12,12 +12,14 @@
 //! reply without a code. Source: RFC 5321, 3207, 3030; Zeek's src/analyzer/protocol/smtp and scripts/base/protocols/smtp.
 
 mod command;
+mod summary;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
 use self::command::{Bdat, Command, Transaction};
+use self::summary::Summary;
 use super::content_line::{ContentLine, Ends, Piece};
 use super::mime::Mail;
 use crate::context::{Context, Side};
@@ -68,6 +70,7 @@ pub struct Smtp {
     entities: u64,
     chunks: Option<Box<Chunks>>,
     transaction: Transaction,
+    summary: Box<Summary>,
     /// Commands that came out of order.
     invalid: u32,
     /// The code of a reply that goes on.
@@ -85,6 +88,7 @@ impl Default for Smtp {
             entities: 0,
             chunks: None,
             transaction: Transaction::default(),
+            summary: Box::default(),
             invalid: 0,
             continued: None,
             over: false,
@@ -111,6 +115,14 @@ impl Smtp {
     }
 
     /// A line of `side`, followed by `rest` bytes.
+    fn mail_line(&mut self, cx: &mut Context<'_>, line: &[u8]) {
+        let Some(mail) = &mut self.mail else { return };
+        mail.line(cx, line);
+        if let Some(field) = mail.take_field() {
+            self.summary.field(cx, &field);
+        }
+    }
+
     fn line(&mut self, cx: &mut Context<'_>, side: Side, line: &[u8], rest: usize) {
         let end = line.iter().rposition(|b| *b != b'\r').map_or(0, |at| at + 1);
         let line = line.get(..end).unwrap_or_default();
@@ -132,9 +144,7 @@ impl Smtp {
             }
             State::Data => {
                 let line = line.strip_prefix(b".").unwrap_or(line);
-                if let Some(mail) = &mut self.mail {
-                    mail.line(cx, line);
-                }
+                self.mail_line(cx, line);
             }
             State::Login => {
                 self.remember(Command::Answer);
@@ -148,6 +158,14 @@ impl Smtp {
         let Some((command, argument)) = command::parse(line) else { return };
         cx.confirm();
         self.remember(command);
+        let begins = |word: &[u8]| argument.get(..word.len()).is_some_and(|a| a.eq_ignore_ascii_case(word));
+        if command == Command::Hello {
+            self.summary.greeting(argument);
+        } else if command == Command::Mail && begins(b"FROM:") {
+            self.summary.sender(cx, argument);
+        } else if command == Command::Rcpt && begins(b"TO:") {
+            self.summary.receiver(cx, argument);
+        }
         if let Some(what) = self.transaction.command(command, argument) {
             cx.weird("smtp_mail_transaction_invalid", Some(what.into()), SOURCE);
             self.invalid += 1;
@@ -205,11 +223,14 @@ impl Smtp {
         while let Some(piece) = chunks.lines.next(&mut rest, &mut |_| {}) {
             if let (Piece::Line(line), Some(mail)) = (piece, &mut self.mail) {
                 mail.line(cx, &line);
+                if let Some(field) = mail.take_field() {
+                    self.summary.field(cx, &field);
+                }
             }
         }
         if chunks.left == 0 && chunks.last {
-            if let (Some(line), Some(mail)) = (chunks.lines.end(), &mut self.mail) {
-                mail.line(cx, &line);
+            if let Some(line) = chunks.lines.end() {
+                self.mail_line(cx, &line);
             }
             self.end_mail(cx);
         }
@@ -232,6 +253,7 @@ impl Smtp {
         let is_new = self.continued != Some(code);
         self.continued = goes_on.then_some(code);
         if is_new {
+            self.summary.reply(line);
             self.reply(cx, code, rest);
         }
     }
@@ -255,6 +277,8 @@ impl Smtp {
             (Some(Command::Auth | Command::Answer), _) if self.state == State::Login => {
                 self.state = State::Command;
             }
+            (Some(Command::EndOfData), _) => self.summary.log(cx),
+            (Some(Command::Bdat), _) if self.chunks.is_none() => self.summary.log(cx),
             (Some(Command::Data), 354) => {}
             (Some(Command::Data), _) if self.state == State::Data => {
                 self.end_mail(cx);
@@ -305,6 +329,7 @@ impl Analyze for Smtp {
 
     fn finish(&mut self, cx: &mut Context<'_>) {
         self.end_mail(cx);
+        self.summary.log(cx);
     }
 
     fn wants_payload(&self) -> bool {

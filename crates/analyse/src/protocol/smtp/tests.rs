@@ -115,3 +115,38 @@ fn a_last_line_needs_no_end() {
     b.finish();
     assert_eq!(files(&b), [(1, Some("text/plain".into()), None, 13)]);
 }
+
+/// What weird.log tells of a mail with these lines, and how many are in the log's own name.
+fn told(commands: &str, mail: &str) -> Vec<(Text, bool)> {
+    let mut b = bench();
+    b.data(Side::Orig, format!("MAIL FROM:<a@b>\r\n{commands}DATA\r\n").as_bytes());
+    let replies = "250 ok\r\n".repeat(1 + commands.lines().count());
+    b.data(Side::Resp, format!("{replies}354 go\r\n").as_bytes());
+    b.data(Side::Orig, format!("{mail}\r\nhello\r\n.\r\n").as_bytes());
+    b.data(Side::Resp, b"250 ok\r\n");
+    b.finish();
+    let log = Some(Text::from("SMTP::LOG"));
+    b.weirds().into_iter().map(|(name, addl)| (name, addl == log)).collect()
+}
+
+#[test]
+fn what_is_too_much_for_a_log_of_mails_is_told() {
+    let receivers = |n: usize| (0..n).map(|n| format!("RCPT TO:<a{n}@b>\r\n")).collect::<String>();
+    let (strings, lists) =
+        (("log_string_field_truncated".into(), true), ("log_container_field_truncated".into(), true));
+    assert!(told(&receivers(100), "To: a@b\r\n").is_empty());
+    assert_eq!(told(&receivers(101), "To: a@b\r\n"), std::slice::from_ref(&lists));
+    assert!(told(&receivers(1).repeat(200), "To: a@b\r\n").is_empty());
+    let subject = format!("Subject: {}\r\n", "x".repeat(4097));
+    assert_eq!(told(&receivers(1), &subject), [strings]);
+    // Of a part, not of the mail.
+    let part = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{subject}");
+    assert!(told(&receivers(1), &part).is_empty());
+    let to = (0..1001).map(|n| format!("c{n}@d")).collect::<Vec<_>>().join(",\r\n ");
+    assert_eq!(
+        told(&receivers(1), &format!("To: {to}\r\n")),
+        [("smtp_too_many_to_addresses".into(), false), lists.clone()]
+    );
+    let received = (0..99).map(|n| format!("Received: from x ([10.0.0.{n}])\r\n")).collect::<String>();
+    assert_eq!(told(&receivers(1), &received), [lists]);
+}
