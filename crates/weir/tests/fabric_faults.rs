@@ -86,7 +86,7 @@ impl Lab {
     fn tap(&self, to: &str) -> Process {
         let filter = "udp and dst port 9999";
         let mut words: Vec<&str> = vec![WEIR, "tap", "-i", "n0", "--by", "flow", "--user", "nobody"];
-        words.extend(["--ledger", "tap.json", "--filter", filter]);
+        words.extend(["--ledger", "tap.json", "--filter", filter, "--metrics", "127.0.0.1:9641"]);
         words.extend(to.split(' ').flat_map(|target| ["--to", target]));
         let mut command = self.node.command(words[0]);
         command.args(&words[1..]).current_dir(self.home.path());
@@ -306,6 +306,13 @@ fn strangers_at_every_door_are_counted_and_disturb_nobody() {
     });
     let metrics = lab.node.run("curl -s --max-time 20 http://10.8.0.1:9640/metrics");
     assert!(metrics.contains("weir_"), "{metrics}");
+    assert_eq!(lab.node.run("curl -s --max-time 20 http://127.0.0.1:9641/healthz"), "ok\n");
+    // It tells ten times a second.
+    await_until("the tap's metrics", || {
+        let metrics = lab.node.run("curl -s --max-time 20 http://127.0.0.1:9641/metrics");
+        let passed = format!("weir_passed_frames_total{{hop=\"carry\"}} {}", 4 * u64::from(FLOWS) * rounds);
+        metrics.contains(&passed) && metrics.contains("weir_ledger_imbalance_frames{hop=\"spread\"} 0")
+    });
     let said = stop(tap);
     let said = format!("{said} {}", stop(sensor));
     let (told, sensed) = (ledger(&lab.path("tap.json")), ledger(&lab.path("sensor.json")));

@@ -67,6 +67,9 @@ pub struct TapArguments {
     /// Whom root becomes once all is open [default: weir if there is such a user, else who called sudo, else nobody]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
+    /// Where Prometheus finds /metrics, and others /healthz
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<String>,
     /// Writes the ledger's balance as JSON, at the end and on SIGUSR1
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,

@@ -393,6 +393,8 @@ sections! {
         tap_id: String,
         /// Whom root becomes once all is open; "": weir if there is such a user, else who called sudo, else nobody.
         user: String,
+        /// Where Prometheus finds /metrics, and others /healthz: "127.0.0.1:9641"; "": nowhere.
+        metrics: String,
         /// Bytes of one block of a ring: a power of two, 64 KiB to 64 MiB.
         block_size: usize,
         /// Blocks of a ring; each interface has one ring.

@@ -40,6 +40,8 @@ pub struct TapConfig {
     pub tap_id: String,
     /// Whom root becomes; empty: see `weir tap --help`.
     pub user: String,
+    /// Where metrics are served; empty: nowhere.
+    pub metrics: String,
     /// Bytes of a block of a ring.
     pub block_size: usize,
     /// Blocks of a ring.
@@ -71,6 +73,7 @@ impl Default for TapConfig {
             by: By::default(),
             tap_id: String::new(),
             user: String::new(),
+            metrics: String::new(),
             block_size: 1 << 18,
             blocks: 32,
             block_timeout: Interval(20_000_000),
@@ -100,6 +103,7 @@ impl TapConfig {
         text(&a.max_rate, &mut self.max_rate);
         text(&a.max_cpu, &mut self.max_cpu);
         text(&a.user, &mut self.user);
+        text(&a.metrics, &mut self.metrics);
         text(&a.tap_id.map(|id| id.to_string()), &mut self.tap_id);
         self.snap_length = a.snap_length.unwrap_or(self.snap_length);
         self.direction = a.direction.unwrap_or(self.direction);

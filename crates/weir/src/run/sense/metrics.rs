@@ -1,4 +1,4 @@
-//! What a sensor tells Prometheus, over HTTP: `/metrics`, and `/healthz` for those who ask whether it works.
+//! What a sensor or a tap tells Prometheus, over HTTP: `/metrics`, and `/healthz` for those who ask whether it works.
 //!
 //! Promises: the server has a thread of its own and never touches the packet path; what it tells is a [`Snapshot`], taken when it is
 //! asked. Names and units follow Prometheus' conventions; values of the label `reason` are those of the ledger's `Reason`. Every
@@ -23,18 +23,38 @@ use super::worker::Shared;
 mod names;
 mod text;
 
+/// Who tells of itself, whenever it is asked.
+pub trait Telling: Send + Sync + 'static {
+    /// What it tells.
+    fn snapshot(&self) -> Snapshot;
+
+    /// What is wrong, if something is.
+    fn trouble(&self) -> Option<&'static str>;
+}
+
+impl Telling for Shared {
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::take(self)
+    }
+
+    /// Every worker makes progress, as the watchdog sees it.
+    fn trouble(&self) -> Option<&'static str> {
+        (!self.makes_progress(now())).then_some("a worker makes no progress\n")
+    }
+}
+
 /// Where metrics are served, opened but not served yet.
 pub struct Metrics(TcpListener);
 
 impl Metrics {
-    /// Takes `address`.
+    /// Takes `address`, which stands in `table` of the configuration.
     ///
     /// # Errors
     /// It is no address, or somebody else has it.
-    pub fn open(address: &str) -> anyhow::Result<Self> {
+    pub fn open(address: &str, table: &str) -> anyhow::Result<Self> {
         let failed = || {
             format!(
-                "metrics are not served at {address}: another place is [sense] metrics = \"ADDRESS:PORT\", \"\" turns them off"
+                "metrics are not served at {address}: another place is [{table}] metrics = \"ADDRESS:PORT\", \"\" turns them off"
             )
         };
         let address: SocketAddr = address.parse().with_context(failed)?;
@@ -47,7 +67,7 @@ impl Metrics {
     ///
     /// # Errors
     /// There is no thread.
-    pub fn serve(self, shared: &Arc<Shared>) -> anyhow::Result<()> {
+    pub fn serve<T: Telling>(self, shared: &Arc<T>) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot start what serves metrics")?;
         let shared = Arc::clone(shared);
@@ -65,18 +85,18 @@ impl Metrics {
     }
 }
 
-fn routes(shared: Arc<Shared>) -> Router {
+fn routes<T: Telling>(shared: Arc<T>) -> Router {
     let healthy = Arc::clone(&shared);
     Router::new()
-        .route("/metrics", get(move |headers: HeaderMap| async move { metrics(&shared, &headers) }))
-        .route("/healthz", get(move || async move { health(&healthy) }))
+        .route("/metrics", get(move |headers: HeaderMap| async move { metrics(&*shared, &headers) }))
+        .route("/healthz", get(move || async move { health(&*healthy) }))
         .route("/", get(|| async { "weir: /metrics, /healthz\n" }))
 }
 
-fn metrics(shared: &Shared, headers: &HeaderMap) -> impl IntoResponse + use<> {
+fn metrics<T: Telling>(shared: &T, headers: &HeaderMap) -> impl IntoResponse + use<T> {
     let wanted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let open = wanted.contains("application/openmetrics-text");
-    let (kind, text) = match (text::encode(&Snapshot::take(shared)), open) {
+    let (kind, text) = match (text::encode(&shared.snapshot()), open) {
         (Ok(text), true) => ("application/openmetrics-text; version=1.0.0; charset=utf-8", text),
         (Ok(text), false) => ("text/plain; version=0.0.4; charset=utf-8", text::classic(&text)),
         (Err(error), _) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -84,13 +104,9 @@ fn metrics(shared: &Shared, headers: &HeaderMap) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// 200 while every worker makes progress, as the watchdog sees it.
-fn health(shared: &Shared) -> (StatusCode, &'static str) {
-    if shared.makes_progress(now()) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "a worker makes no progress\n")
-    }
+/// 200 while nothing is wrong.
+fn health(shared: &impl Telling) -> (StatusCode, &'static str) {
+    shared.trouble().map_or((StatusCode::OK, "ok\n"), |what| (StatusCode::SERVICE_UNAVAILABLE, what))
 }
 
 #[allow(clippy::disallowed_methods, reason = "progress is measured by the clock")]
@@ -105,9 +121,9 @@ mod tests {
     #[test]
     fn an_address_that_is_taken_or_none_is_told_with_what_to_do() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = Metrics::open(&taken.local_addr().unwrap().to_string()).err().unwrap();
+        let error = Metrics::open(&taken.local_addr().unwrap().to_string(), "sense").err().unwrap();
         assert!(format!("{error:#}").contains("turns them off"), "{error:#}");
-        assert!(Metrics::open("here").is_err());
+        assert!(Metrics::open("here", "sense").is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod kernel;
 mod lanes;
 mod load;
 mod meter;
-mod metrics;
+pub mod metrics;
 mod order;
 pub mod privileges;
 mod rss;
@@ -144,7 +144,7 @@ impl Sensor {
                 tell(&format!("warning: {finding}"));
             }
         }
-        let metrics = given(&config.sense.metrics).map(Metrics::open);
+        let metrics = given(&config.sense.metrics).map(|address| Metrics::open(address, "sense"));
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let lanes = lanes::lanes_for(workers, cpus);
         let way = config.sense.balance.to_possible_value();

@@ -278,7 +278,8 @@ impl SourceSnapshot {
 }
 
 impl HopSnapshot {
-    fn of(name: &str, account: &Account) -> Self {
+    /// Of a hop's account.
+    pub fn of(name: &str, account: &Account) -> Self {
         Self {
             hop: name.to_owned(),
             entered: account.entered,

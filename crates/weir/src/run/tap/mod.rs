@@ -12,6 +12,7 @@ mod exclude;
 mod outputs;
 mod report;
 mod sources;
+mod told;
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -23,11 +24,12 @@ use caps::Capability;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use weir_carry::{Outgoing, OutputOptions, Target};
-use weir_ledger::{Account, Count, Reason};
+use weir_ledger::{Account, Count, Hop, Reason};
 use weir_spread::{Shed, SpreadBy, glance, hash};
 use weir_tap::{FrameBatch, LiveSource, Received};
 use weir_wire::{Interval, Time};
 
+use super::sense::metrics::Metrics;
 use super::sense::privileges;
 use super::{Exit, complain};
 use crate::cli::tap::{By, TapArguments, TooLong};
@@ -38,6 +40,7 @@ use exclude::Own;
 use outputs::{Kept, Outputs};
 use report::{Ledger, LedgerFile};
 use sources::{Opened, Watcher};
+use told::Told;
 
 /// How often it is looked whether interfaces or namespaces have come or gone.
 const WATCH: Duration = Duration::from_secs(1);
@@ -76,6 +79,8 @@ struct Tap {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicBool>,
     batch: FrameBatch,
+    /// What Prometheus is told, where it is asked for.
+    told: Option<Arc<Told>>,
 }
 
 impl Tap {
@@ -92,6 +97,8 @@ impl Tap {
             .transpose()
             .map_err(usage)?;
         let (stop, asked) = listen().context("cannot listen for signals").map_err(|e| (e, Exit::Bug))?;
+        let metrics = given(&config.metrics).map(|address| Metrics::open(address, "tap"));
+        let metrics = metrics.transpose().map_err(|e| (e, Exit::Usage))?;
         let mut outputs = Outputs::open(&targets, &options).map_err(|e| (e.into(), Exit::Output))?;
         let own = Own::new(outputs.destinations());
         let interfaces = outputs.interfaces().collect();
@@ -108,6 +115,7 @@ impl Tap {
             let kept = capabilities(&config);
             privileges::drop_root(account, &kept).map_err(|e| (e, Exit::Usage))?;
         }
+        let told = metrics.map(serve).transpose().map_err(|e| (e, Exit::Bug))?;
         outputs.tick().into_iter().for_each(|error| complain(&error.into()));
         let by = match config.by {
             By::Pair => SpreadBy::Pair,
@@ -116,7 +124,21 @@ impl Tap {
         let shed = Shed::new(limits, Interval(LOOK.as_nanos() as i64));
         let (closed, spread) = (Account::default(), Account::default());
         let batch = FrameBatch::default();
-        Ok(Self { sources, watcher, outputs, own, shed, by, closed, spread, ledger, stop, asked, batch })
+        Ok(Self {
+            sources,
+            watcher,
+            outputs,
+            own,
+            shed,
+            by,
+            closed,
+            spread,
+            ledger,
+            stop,
+            asked,
+            batch,
+            told,
+        })
     }
 
     /// Works until told to stop.
@@ -229,6 +251,7 @@ impl Tap {
     fn look(&mut self) {
         self.shed.observe(clock(), cpu());
         self.outputs.tick().into_iter().for_each(|error| complain(&error.into()));
+        self.tell();
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
         if self.asked.swap(false, Ordering::Relaxed) {
             let ledger = self.ledger(false);
@@ -236,6 +259,17 @@ impl Tap {
                 complain(&error);
             }
         }
+    }
+
+    /// Tells those who ask for metrics.
+    fn tell(&mut self) {
+        let Some(told) = self.told.clone() else { return };
+        let mut tap = self.closed.clone();
+        self.sources.iter_mut().for_each(|source| tap.merge(&account(&mut source.ring, false)));
+        let mut carry = Account::default();
+        self.outputs.accounts().iter().for_each(|account| carry.merge(account));
+        let hops = [(Hop::Tap, &tap), (Hop::Spread, &self.spread), (Hop::Carry, &carry)];
+        told.tell(&hops, &mut self.sources);
     }
 
     /// Interfaces and namespaces may have come or gone.
@@ -339,6 +373,12 @@ fn output_options(config: &TapConfig) -> anyhow::Result<OutputOptions> {
         epoch: (clock().0 / 1_000_000_000) as u16,
         ..OutputOptions::default()
     })
+}
+
+fn serve(metrics: Metrics) -> anyhow::Result<Arc<Told>> {
+    let told = Arc::new(Told::new());
+    metrics.serve(&told)?;
+    Ok(told)
 }
 
 /// What is needed after root is dropped: interfaces and sockets may have to be opened again, and namespaces to be entered.
