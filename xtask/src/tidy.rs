@@ -2,6 +2,7 @@
 //!
 //! `wire`, `ledger` and `record` use none of ours, except that `record` uses `wire` and its own derive. A hop uses those
 //! three and no other hop. Only `weir` and the benchmarks see every hop. Pure crates forbid unsafe code. `lab` is for tests alone.
+//! No file of Rust is longer than a sitting.
 
 use std::fs;
 
@@ -14,6 +15,9 @@ const LEAVES: &[&str] = &["weir-wire", "weir-ledger", "weir-record"];
 
 /// What every crate may use for its tests, and none for anything else.
 const LAB: &str = "weir-lab";
+
+/// Most lines of a file of Rust (DESIGN, "Rules of the house").
+const MAX_LINES: usize = 600;
 
 /// Crates whose `lib.rs` must forbid unsafe code.
 const PURE: &[&str] = &["wire", "ledger", "record", "decap", "spread", "analyse", "log"];
@@ -36,7 +40,7 @@ struct Dependency {
     kind: Option<String>,
 }
 
-/// Checks both rules, and names every breach.
+/// Checks all rules, and names every breach.
 pub fn run() -> Result<()> {
     let text = shell::output(&shell::cargo(), &["metadata", "--no-deps", "--format-version", "1"])?;
     let metadata: Metadata = serde_json::from_slice(&text).context("reading cargo metadata")?;
@@ -48,8 +52,26 @@ pub fn run() -> Result<()> {
             breaches.push(format!("crates/{name}/src/lib.rs does not forbid unsafe code"));
         }
     }
+    for path in sources()? {
+        let text =
+            fs::read_to_string(shell::root().join(&path)).with_context(|| format!("reading {path}"))?;
+        breaches.extend(too_long(&path, &text));
+    }
     ensure!(breaches.is_empty(), "{}", breaches.join("\n"));
     Ok(())
+}
+
+/// Every file of Rust that git keeps and that is still there.
+fn sources() -> Result<Vec<String>> {
+    let text = shell::output("git", &["ls-files", "*.rs"])?;
+    let text = String::from_utf8(text).context("reading the names that git keeps")?;
+    Ok(text.lines().filter(|path| shell::root().join(path).exists()).map(str::to_owned).collect())
+}
+
+fn too_long(path: &str, text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > MAX_LINES)
+        .then(|| format!("{path} has {lines} lines, of {MAX_LINES} at most: look for its seam"))
 }
 
 fn forbidden(package: &Package) -> Vec<String> {
@@ -98,6 +120,12 @@ mod tests {
         assert_eq!(forbidden(&tap).len(), 1);
         tap.dependencies.iter_mut().for_each(|used| used.kind = Some("dev".to_owned()));
         assert!(forbidden(&tap).is_empty());
+    }
+
+    #[test]
+    fn a_file_is_no_longer_than_a_sitting() {
+        assert_eq!(too_long("a.rs", &"\n".repeat(MAX_LINES)), None);
+        assert!(too_long("a.rs", &"\n".repeat(MAX_LINES + 1)).is_some());
     }
 
     #[test]
