@@ -16,6 +16,9 @@ pub const PARTIAL: u8 = 1;
 /// The same bytes in other pieces must give the same records.
 pub const SPLIT: u8 = 2;
 
+/// Bytes by which SMB knows that a message begins.
+const SMB_BEGINS: usize = 8;
+
 /// What operations are done on.
 trait Subject {
     fn data(&mut self, cx: &mut Context<'_>, side: Side, bytes: &[u8]);
@@ -177,14 +180,22 @@ pub fn run(kind: Kind, transport: Transport, port: u16, input: &[u8]) {
     // What an analyser makes of the rest of a call in which it gave up is its own affair. SSH judges logins by the lengths of
     // segments and SOCKS takes each for a message, as Zeek does, and HTTP says how much of a call follows a CONNECT.
     let follows = whole.records.contains("protocol_data_with_HTTP");
-    // SMB: a message that ends early told of a chained command in one call and not in pieces; not understood yet, so not held
-    // against it here.
-    let by_segment = matches!(kind, Kind::Ssh | Kind::Socks | Kind::Smb);
+    let by_segment = matches!(kind, Kind::Ssh | Kind::Socks) || kind == Kind::Smb && !is_in_step(input);
     let comparable = transport == Transport::Tcp && !by_segment && !whole.violated && !follows;
     if comparable && flags & SPLIT != 0 {
-        let piece = 1 + usize::from(flags >> 4);
+        let piece = (1 + usize::from(flags >> 4)).max(if kind == Kind::Smb { SMB_BEGINS } else { 1 });
         assert_eq!(whole.records, play(piece).records, "the records in pieces of {piece} bytes");
     }
+}
+
+/// Whether SMB is in step all the time: where it is not, it looks for a message at the beginning of each segment, as Zeek does.
+fn is_in_step(input: &[u8]) -> bool {
+    let first = ops(input).find_map(|op| match op {
+        Op::Data(_, bytes) if !bytes.is_empty() => Some(bytes),
+        Op::Data(..) | Op::Gap(..) | Op::End(_) | Op::Wait(_) => None,
+    });
+    let begins = first.and_then(|bytes| bytes.get(4..SMB_BEGINS));
+    matches!(begins, Some(b"\xffSMB" | b"\xfeSMB")) && !ops(input).any(|op| matches!(op, Op::Gap(..)))
 }
 
 /// Runs detection on a connection to `port`.
