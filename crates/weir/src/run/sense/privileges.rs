@@ -66,10 +66,7 @@ pub fn settle(account: Option<&Account>, wanted: &[Capability]) -> anyhow::Resul
 }
 
 /// Becomes `account`, and keeps `wanted`, as far as they are there.
-///
-/// # Errors
-/// As [`settle`].
-pub fn drop_root(account: &Account, wanted: &[Capability]) -> anyhow::Result<()> {
+fn drop_root(account: &Account, wanted: &[Capability]) -> anyhow::Result<()> {
     let failed = || format!("cannot become the user {}", account.name);
     prctl::set_keepcaps(true).with_context(failed)?;
     unistd::setgroups(&[account.gid]).with_context(failed)?;

@@ -66,11 +66,8 @@ fn spread(arguments: &SpreadArguments) -> Result<Exit, Failed> {
     let outputs = (0..workers).map(|_| open(&targets, arguments)).collect::<anyhow::Result<Vec<_>>>();
     let outputs = outputs.map_err(|error| (error, Exit::Output))?;
     let ledger = arguments.ledger.as_deref().map(report::create).transpose().map_err(|e| (e, Exit::Logs))?;
-    if let Some(account) = &account {
-        // An interface that was gone has to be opened again.
-        let needs: &[caps::Capability] = &[caps::Capability::CAP_NET_RAW];
-        privileges::drop_root(account, needs).map_err(usage)?;
-    }
+    // An interface that was gone has to be opened again.
+    privileges::settle(account.as_ref(), &[caps::Capability::CAP_NET_RAW]).map_err(usage)?;
     let alive: Vec<Alive> = targets
         .iter()
         .map(|target| health::watch(target, &check, &stop))

@@ -111,10 +111,7 @@ impl Tap {
         if let Some(error) = news.troubles.into_iter().next() {
             return Err((error, Exit::Capture));
         }
-        if let Some(account) = &account {
-            let kept = capabilities(&config);
-            privileges::drop_root(account, &kept).map_err(|e| (e, Exit::Usage))?;
-        }
+        privileges::settle(account.as_ref(), &capabilities(&config)).map_err(usage)?;
         let told = metrics.map(serve).transpose().map_err(|e| (e, Exit::Bug))?;
         outputs.tick().into_iter().for_each(|error| complain(&error.into()));
         let by = match config.by {
